@@ -1,0 +1,563 @@
+"""The transforms users name: `Resize`, `RandomResizedCrop`, `aug_transforms`, ... as draws of a matrix or a
+curve.
+
+In: the values of a sample. Out: the same values with one more step; an image, its mask and its points get the
+same matrix. Every class is a frozen dataclass: its fields are its arguments, it can be hashed, compared and
+written as JSON. Read next: `blocks.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, ClassVar
+
+import numpy as np
+
+from wiggly.data.transform import Transform
+from wiggly.errors import ArgumentError
+from wiggly.vision.colour import Curve, lighting
+from wiggly.vision.geometry import (
+    BORDERS,
+    Geometry,
+    Matrix,
+    around,
+    rotation,
+    scaling,
+    translation,
+    warp_of_corners,
+)
+
+__all__ = [
+    "Brightness",
+    "Contrast",
+    "Flip",
+    "FlipItem",
+    "Normalize",
+    "PadMode",
+    "RandomResizedCrop",
+    "Resize",
+    "ResizeMethod",
+    "Rotate",
+    "Warp",
+    "Zoom",
+    "aug_transforms",
+    "imagenet_stats",
+]
+
+# torchvision's statistics of ImageNet's training photos, on the [0, 1] scale.
+imagenet_stats: tuple[tuple[float, float, float], tuple[float, float, float]] = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)
+
+Size = int | tuple[int, int]
+
+
+class ResizeMethod:
+    """How `Resize` reaches its size; plain strings do as well."""
+
+    Squish, Crop, Pad = "squish", "crop", "pad"
+
+
+class PadMode:
+    """What lies outside a picture; plain strings do as well."""
+
+    Zeros, Border, Reflection = "zeros", "border", "reflection"
+
+
+class GeometricTransform(Transform):
+    """A draw of a matrix; subclasses say which."""
+
+    @abstractmethod
+    def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry | None:
+        """The map for an image of `size` (height, width); None leaves it alone."""
+
+    def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
+        size = next((v.size for v in values if hasattr(v, "moved")), None)
+        geometry = None if size is None else self.draw_geometry(random, size, train)
+        if geometry is None:
+            return values
+        return tuple(v.moved(geometry) if hasattr(v, "moved") else v for v in values)
+
+
+class ColourTransform(Transform):
+    """A draw of a curve; subclasses say which."""
+
+    @abstractmethod
+    def draw_curve(self, random: Random) -> Curve | None:
+        """The curve, or None to leave the image alone."""
+
+    def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
+        curve = self.draw_curve(random) if train else None
+        if curve is None:
+            return values
+        return tuple(v.recoloured(curve) if hasattr(v, "recoloured") else v for v in values)
+
+
+def _pair(size: Size | Sequence[int], name: str = "size") -> tuple[int, int]:
+    """`(height, width)` from one number or two."""
+    pair = (size, size) if isinstance(size, int) else tuple(int(s) for s in size)
+    if len(pair) != 2 or min(pair) < 1:
+        raise ArgumentError(
+            f"`{name}` must be a number of pixels or (height, width)",
+            f"it is {size!r}",
+            f"Pass e.g. {name}=224.",
+        )
+    return pair[0], pair[1]
+
+
+def _check(condition: bool, rule: str, received: object, fix: str) -> None:
+    if not condition:
+        raise ArgumentError(rule, f"it is {received!r}", fix)
+
+
+def _check_probability(p: float, name: str = "p") -> None:
+    _check(0 <= p <= 1, f"`{name}` must be a probability", p, f"Pass {name} between 0 and 1.")
+
+
+def _box_to(box: tuple[float, float, float, float], size: tuple[int, int]) -> Matrix:
+    """The map of a box (x, y, width, height) onto a target of `size` (height, width)."""
+    x, y, w, h = box
+    return scaling(size[1] / w, size[0] / h) @ translation(-x, -y)
+
+
+def _crop_box(
+    size: tuple[int, int], target: tuple[int, int], random: Random | None
+) -> tuple[float, float, float, float]:
+    """The largest box of the target's proportions: at random, or in the middle; at whole pixels."""
+    h, w = size
+    scale = min(h / target[0], w / target[1])
+    box_h, box_w = max(1, round(target[0] * scale)), max(1, round(target[1] * scale))
+    box_h, box_w = min(box_h, h), min(box_w, w)
+    free_y, free_x = h - box_h, w - box_w
+    if random is None:
+        return free_x // 2, free_y // 2, box_w, box_h
+    return random.randint(0, free_x), random.randint(0, free_y), box_w, box_h
+
+
+@dataclass(frozen=True, repr=False)
+class Resize(GeometricTransform):
+    """Brings every image to one size.
+
+    Args:
+        size: Pixels, one number for a square, or (height, width).
+        method: "crop" takes the largest part of the target's proportions, in training at random and in
+            validation from the middle; "squish" ignores proportions; "pad" fits the whole image in and fills
+            the rest.
+        pad_mode: What fills it: "reflection", "border" or "zeros".
+
+    Raises:
+        ArgumentError: A size below 1 pixel, or an unknown method or pad mode.
+
+    Example:
+        >>> Resize((128, 224), method="squish")
+        Resize(size=(128, 224), method='squish')
+    """
+
+    size: Size
+    method: str = ResizeMethod.Crop
+    pad_mode: str = PadMode.Reflection
+    random: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _pair(self.size)
+        if not isinstance(self.size, int):
+            object.__setattr__(self, "size", _pair(self.size))
+        methods = ("crop", "squish", "pad")
+        _check(self.method in methods, f"`method` must be one of {methods}", self.method, "Choose one.")
+        _check_pad_mode(self.pad_mode)
+
+    def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry:
+        target = _pair(self.size)
+        if self.method == "crop":
+            return Geometry(_box_to(_crop_box(size, target, random if train else None), target), target)
+        if self.method == "squish":
+            return Geometry(scaling(target[1] / size[1], target[0] / size[0]), target)
+        scale = min(target[0] / size[0], target[1] / size[1])
+        free_y, free_x = target[0] - size[0] * scale, target[1] - size[1] * scale
+        y = free_y * random.random() if train else free_y / 2
+        x = free_x * random.random() if train else free_x / 2
+        return Geometry(translation(x, y) @ scaling(scale, scale), target, self.pad_mode)
+
+
+def _check_pad_mode(pad_mode: str) -> None:
+    modes = tuple(BORDERS)
+    _check(pad_mode in modes, f"`pad_mode` must be one of {modes}", pad_mode, "Choose one.")
+
+
+@dataclass(frozen=True, repr=False)
+class RandomResizedCrop(GeometricTransform):
+    """In training a random part of the image, stretched to `size`; in validation the middle.
+
+    Args:
+        size: Pixels, one number for a square, or (height, width).
+        min_scale: Least share of the image's area to keep.
+        max_scale: Largest share.
+        ratio: Width over height of the part, at least and at most; drawn evenly on a log scale.
+        val_xtra: In validation the image is cropped as if resized to `size` and this much more (rounded up to
+            a multiple of 8 pixels), then the middle is taken.
+
+    Raises:
+        ArgumentError: `min_scale` outside (0, max_scale], or `ratio` not positive and ascending.
+
+    Example:
+        >>> RandomResizedCrop(224, min_scale=0.5).min_scale
+        0.5
+    """
+
+    size: Size
+    min_scale: float = 0.08
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    val_xtra: float = 0.14
+    max_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _pair(self.size)
+        if not isinstance(self.size, int):
+            object.__setattr__(self, "size", _pair(self.size))
+        fits = 0 < self.min_scale <= self.max_scale <= 1
+        _check(
+            fits,
+            "`min_scale` must be above 0 and at most `max_scale`, which is at most 1",
+            self.min_scale,
+            "Pass e.g. 0.35.",
+        )
+        object.__setattr__(self, "ratio", tuple(self.ratio))
+        low, high = self.ratio
+        _check(
+            0 < low <= high,
+            "`ratio` must be two positive numbers, the smaller first",
+            self.ratio,
+            "Pass (3/4, 4/3).",
+        )
+
+    def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry:
+        target = _pair(self.size)
+        box = self._random_box(random, size) if train else self._middle_box(size, target)
+        return Geometry(_box_to(box, target), target)
+
+    def _random_box(self, random: Random, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        h, w = size
+        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
+        for _ in range(10):  # torchvision's and fastai's number of tries
+            area = h * w * random.uniform(self.min_scale, self.max_scale)
+            aspect = math.exp(random.uniform(low, high))
+            box_w, box_h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < box_w <= w and 0 < box_h <= h:
+                return random.randint(0, w - box_w), random.randint(0, h - box_h), box_w, box_h
+        # The image is longer than the ratio allows: the middle, as near to the allowed proportions as can be.
+        aspect = min(max(w / h, self.ratio[0]), self.ratio[1])
+        box_w, box_h = max(1, min(w, round(h * aspect))), max(1, min(h, round(w / aspect)))
+        return (w - box_w) // 2, (h - box_h) // 2, box_w, box_h
+
+    def _middle_box(
+        self, size: tuple[int, int], target: tuple[int, int]
+    ) -> tuple[float, float, float, float]:
+        extra = math.ceil(max(target) * self.val_xtra / 8) * 8
+        x, y, w, h = _crop_box(size, (target[0] + extra, target[1] + extra), None)
+        keep_h, keep_w = target[0] / (target[0] + extra), target[1] / (target[1] + extra)
+        return x + w * (1 - keep_w) / 2, y + h * (1 - keep_h) / 2, w * keep_w, h * keep_h
+
+
+class _InPlaceTransform(GeometricTransform):
+    """A geometric transform of training alone that keeps the image's size."""
+
+    p: float
+    pad_mode: str
+
+    def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry | None:
+        if not train or random.random() >= self.p:
+            return None
+        return Geometry(self.matrix(random, size), size, self.pad_mode)
+
+    @abstractmethod
+    def matrix(self, random: Random, size: tuple[int, int]) -> Matrix:
+        """The drawn map on an image of `size` (height, width)."""
+
+
+@dataclass(frozen=True, repr=False)
+class Flip(GeometricTransform):
+    """Mirrors left and right.
+
+    Args:
+        p: Probability.
+        vertical: Mirror top and bottom instead.
+    """
+
+    p: float = 0.5
+    vertical: bool = False
+
+    def __post_init__(self) -> None:
+        _check_probability(self.p)
+
+    def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry | None:
+        if not train or random.random() >= self.p:
+            return None
+        h, w = size
+        x, y = (1.0, -1.0) if self.vertical else (-1.0, 1.0)
+        return Geometry(around(scaling(x, y), w / 2, h / 2), size)
+
+
+FlipItem = Flip
+
+
+@dataclass(frozen=True, repr=False)
+class Rotate(_InPlaceTransform):
+    """Turns around the middle.
+
+    Args:
+        max_deg: The angle is even in ± this many degrees, counter-clockwise.
+        p: Probability.
+        draw: A fixed angle instead of a drawn one.
+        pad_mode: What fills the corners.
+    """
+
+    max_deg: float = 10.0
+    p: float = 0.5
+    draw: float | None = None
+    pad_mode: str = PadMode.Reflection
+
+    def __post_init__(self) -> None:
+        _check_probability(self.p)
+        _check_pad_mode(self.pad_mode)
+
+    def matrix(self, random: Random, size: tuple[int, int]) -> Matrix:
+        degrees = random.uniform(-self.max_deg, self.max_deg) if self.draw is None else self.draw
+        return rotation(degrees, size[1] / 2, size[0] / 2)
+
+
+@dataclass(frozen=True, repr=False)
+class Zoom(_InPlaceTransform):
+    """Enlarges around a random point.
+
+    Args:
+        min_zoom: Least factor; below 1 shrinks.
+        max_zoom: Largest factor.
+        p: Probability.
+        draw: A fixed factor instead of a drawn one.
+        draw_x: Fixed centre as a share of the width, 0 to 1.
+        draw_y: Fixed centre as a share of the height, 0 to 1.
+        pad_mode: What fills the outside.
+    """
+
+    min_zoom: float = 1.0
+    max_zoom: float = 1.1
+    p: float = 0.5
+    draw: float | None = None
+    draw_x: float | None = None
+    draw_y: float | None = None
+    pad_mode: str = PadMode.Reflection
+
+    def __post_init__(self) -> None:
+        _check_probability(self.p)
+        _check_pad_mode(self.pad_mode)
+        fits = 0 < self.min_zoom <= self.max_zoom
+        _check(fits, "`min_zoom` must be above 0 and at most `max_zoom`", self.min_zoom, "Pass e.g. 1.0.")
+
+    def matrix(self, random: Random, size: tuple[int, int]) -> Matrix:
+        factor = random.uniform(self.min_zoom, self.max_zoom) if self.draw is None else self.draw
+        x = random.random() if self.draw_x is None else self.draw_x
+        y = random.random() if self.draw_y is None else self.draw_y
+        return around(scaling(factor, factor), x * size[1], y * size[0])
+
+
+@dataclass(frozen=True, repr=False)
+class Warp(_InPlaceTransform):
+    """Perspective, as if seen from the side or from below.
+
+    Args:
+        magnitude: Each of the two tilts is even in ± this; 0.2 moves a corner by a tenth of the side.
+        p: Probability.
+        draw_x: A fixed horizontal tilt instead of a drawn one.
+        draw_y: A fixed vertical tilt instead of a drawn one.
+        pad_mode: What fills the outside.
+    """
+
+    magnitude: float = 0.2
+    p: float = 0.5
+    draw_x: float | None = None
+    draw_y: float | None = None
+    pad_mode: str = PadMode.Reflection
+
+    def __post_init__(self) -> None:
+        _check_probability(self.p)
+        _check_pad_mode(self.pad_mode)
+        _check(0 <= self.magnitude < 1, "`magnitude` must be in [0, 1)", self.magnitude, "Pass e.g. 0.2.")
+
+    def matrix(self, random: Random, size: tuple[int, int]) -> Matrix:
+        m = self.magnitude
+        tilt_x = random.uniform(-m, m) if self.draw_x is None else self.draw_x
+        tilt_y = random.uniform(-m, m) if self.draw_y is None else self.draw_y
+        h, w = size
+        # In coordinates from -1 to 1, each corner moves along both sides, opposite corners to opposite
+        # directions.
+        square = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=np.float64)
+        moved = square + square[:, :1] * square[:, 1:] * [tilt_x, tilt_y] * [-1, -1]
+        to_pixels = np.array([w / 2, h / 2])
+        return warp_of_corners((square + 1) * to_pixels, (moved + 1) * to_pixels)
+
+
+@dataclass(frozen=True, repr=False)
+class Brightness(ColourTransform):
+    """Lighter or darker, without clipping.
+
+    Args:
+        max_lighting: The change is even in `0.5 * (1 ± max_lighting)`, as the level that mid-grey moves to.
+        p: Probability.
+        draw: A fixed change in (0, 1) instead of a drawn one; 0.5 changes nothing.
+    """
+
+    max_lighting: float = 0.2
+    p: float = 0.75
+    draw: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_probability(self.p)
+        _check(
+            0 <= self.max_lighting < 1,
+            "`max_lighting` must be in [0, 1)",
+            self.max_lighting,
+            "Pass e.g. 0.2.",
+        )
+
+    def draw_curve(self, random: Random) -> Curve | None:
+        if random.random() >= self.p:
+            return None
+        m = self.max_lighting
+        change = random.uniform(0.5 * (1 - m), 0.5 * (1 + m)) if self.draw is None else self.draw
+        return lighting(shift=math.log(change / (1 - change)))
+
+
+@dataclass(frozen=True, repr=False)
+class Contrast(ColourTransform):
+    """More or less contrast, without clipping.
+
+    Args:
+        max_lighting: The factor is even on a log scale from `1 - max_lighting` to `1 / (1 - max_lighting)`.
+        p: Probability.
+        draw: A fixed factor instead of a drawn one; 1 changes nothing.
+    """
+
+    max_lighting: float = 0.2
+    p: float = 0.75
+    draw: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_probability(self.p)
+        _check(
+            0 <= self.max_lighting < 1,
+            "`max_lighting` must be in [0, 1)",
+            self.max_lighting,
+            "Pass e.g. 0.2.",
+        )
+
+    def draw_curve(self, random: Random) -> Curve | None:
+        if random.random() >= self.p:
+            return None
+        limit = -math.log(1 - self.max_lighting)
+        return lighting(scale=math.exp(random.uniform(-limit, limit)) if self.draw is None else self.draw)
+
+
+@dataclass(frozen=True, repr=False)
+class Normalize(Transform):
+    """Statistics the model shall normalise with. Images in batches stay in [0, 1]: `vision_learner` moves
+    these numbers into the model, which otherwise takes those its body was trained with.
+
+    Args:
+        mean: Per channel, on the [0, 1] scale.
+        std: Per channel, on the [0, 1] scale.
+
+    Example:
+        >>> Normalize.from_stats(*imagenet_stats).mean
+        (0.485, 0.456, 0.406)
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    random: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(float(m) for m in self.mean))
+        object.__setattr__(self, "std", tuple(float(s) for s in self.std))
+        fits = len(self.mean) == len(self.std) and all(s > 0 for s in self.std)
+        _check(
+            fits,
+            "`mean` and `std` must be as long as each other and `std` positive",
+            (self.mean, self.std),
+            "Pass one number per channel.",
+        )
+
+    @classmethod
+    def from_stats(cls, mean: Sequence[float], std: Sequence[float]) -> Normalize:
+        """From two sequences, one number per channel."""
+        return cls(tuple(mean), tuple(std))
+
+    def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
+        return values
+
+
+def aug_transforms(
+    mult: float = 1.0,
+    do_flip: bool = True,
+    flip_vert: bool = False,
+    max_rotate: float = 10.0,
+    min_zoom: float = 1.0,
+    max_zoom: float = 1.1,
+    max_lighting: float = 0.2,
+    max_warp: float = 0.2,
+    p_affine: float = 0.75,
+    p_lighting: float = 0.75,
+    xtra_tfms: Sequence[Any] | None = None,
+    size: Size | None = None,
+    pad_mode: str = PadMode.Reflection,
+    min_scale: float = 1.0,
+) -> list[Any]:
+    """The usual augmentation: flip, perspective, rotation, zoom, lighting, with a good default each.
+
+    All of it is one resampling and one table per image, together with the item transforms. In validation only
+    the size is changed.
+
+    Args:
+        mult: Factor on `max_rotate`, `max_lighting` and `max_warp`.
+        do_flip: Mirror left and right half of the time.
+        flip_vert: Mirror top and bottom half of the time too (satellite and microscope pictures).
+        max_rotate: Degrees; 0 for none.
+        min_zoom: Least zoom.
+        max_zoom: Largest zoom; 1 for none.
+        max_lighting: Brightness and contrast; 0 for none.
+        max_warp: Perspective; 0 for none.
+        p_affine: Probability of each of rotation, zoom and perspective.
+        p_lighting: Probability of each of brightness and contrast.
+        xtra_tfms: More transforms at the end.
+        size: Final size in pixels: a number, or (height, width).
+        pad_mode: What lies outside the picture.
+        min_scale: Below 1, the final size is reached by a random crop of at least this share of the area.
+
+    Example:
+        >>> [t.name for t in aug_transforms(max_warp=0, size=224)]
+        ['Flip', 'Rotate', 'Zoom', 'Brightness', 'Contrast', 'Resize']
+    """
+    rotate, light, warp = max_rotate * mult, max_lighting * mult, max_warp * mult
+    tfms: list[Any] = []
+    tfms += [Flip(0.5)] if do_flip else []
+    tfms += [Flip(0.5, vertical=True)] if flip_vert else []
+    tfms += [Warp(warp, p_affine, pad_mode=pad_mode)] if warp else []
+    tfms += [Rotate(rotate, p_affine, pad_mode=pad_mode)] if rotate else []
+    tfms += [Zoom(min_zoom, max_zoom, p_affine, pad_mode=pad_mode)] if (min_zoom, max_zoom) != (1, 1) else []
+    tfms += [Brightness(light, p_lighting), Contrast(light, p_lighting)] if light else []
+    if size is not None:
+        plain = min_scale == 1.0
+        tfms.append(
+            Resize(size, ResizeMethod.Squish)
+            if plain
+            else RandomResizedCrop(size, min_scale, (1.0, 1.0), 0.0)
+        )
+    elif min_scale != 1.0:
+        raise ArgumentError(
+            "`min_scale` needs `size`", f"it is {min_scale} without a size", "Pass size=224 as well."
+        )
+    return [*tfms, *(xtra_tfms or [])]

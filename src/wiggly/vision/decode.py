@@ -1,0 +1,283 @@
+"""File to uint8 pixels: the smallest JPEG scale that serves, orientation from EXIF, and fallbacks for the odd
+rest.
+
+In: a path, bytes, an array, a PIL image. Out: `EncodedImage`, whose header is known and whose pixels are
+decoded when asked for. Read next: `geometry.py`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from wiggly.errors import ArgumentError, ItemError
+
+__all__ = ["EncodedImage", "Pixels", "open_image"]
+
+Pixels = npt.NDArray[Any]
+
+# The loader's threads each work on an image of their own; OpenCV's inner threads would only fight them for
+# the cores.
+cv2.setNumThreads(1)
+
+ORIENTATION_TAG = 0x0112  # EXIF 2.32, table 4
+# EXIF 2.32: where the first row and column of the stored image belong -> how numpy brings it upright.
+_SWAPS_SIDES = {5, 6, 7, 8}
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """An image whose header has been read.
+
+    Attributes:
+        name: How messages call it.
+        height: Pixels, upright.
+        width: Pixels, upright.
+        channels: 3 for RGB, 1 for grey: what `pixels` gives.
+        data: JPEG bytes, or None when `array` holds the pixels already.
+        array: Upright pixels `(h, w, c)`: uint8, or float32 in [0, 1].
+        orientation: EXIF orientation, 1 to 8, still to be applied to `data`.
+    """
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    data: bytes | None = None
+    array: Pixels | None = None
+    orientation: int = 1
+
+    def pixels(self, min_height: float = 0, min_width: float = 0) -> Pixels:
+        """Upright pixels `(h, w, c)`, at the smallest scale the format offers that is not below the given
+        size.
+
+        Args:
+            min_height: Least height in pixels that is needed; 0 gives full size.
+            min_width: Least width in pixels that is needed; 0 gives full size.
+
+        Raises:
+            ItemError: The bytes are damaged.
+        """
+        if self.array is not None:
+            return self.array
+        if self.orientation in _SWAPS_SIDES:
+            min_height, min_width = min_width, min_height
+        return _upright(self._decode_jpeg(min_height, min_width), self.orientation)
+
+    def _decode_jpeg(self, min_height: float, min_width: float) -> Pixels:
+        assert self.data is not None
+        stored = (self.width, self.height) if self.orientation in _SWAPS_SIDES else (self.height, self.width)
+        height, width = _reduced(*stored, min_height, min_width)
+        try:
+            return simplejpeg.decode_jpeg(
+                self.data,
+                colorspace="RGB" if self.channels == 3 else "GRAY",
+                fastdct=True,
+                fastupsample=True,
+                min_height=height,
+                min_width=width,
+            )
+        except ValueError:
+            # Warnings count as errors above; Pillow tells harmless ones from real damage.
+            return _by_pillow(self.data, self.name, self.channels, upright=False)
+
+
+def _reduced(height: int, width: int, min_height: float, min_width: float) -> tuple[int, int]:
+    """Size at the smallest of the scales 1/8, 1/4, 1/2 that is not below the minimum; (0, 0) for full size.
+
+    libjpeg-turbo's other scales (M/8) lack its fast inverse transforms: 5/8 takes longer than full size.
+    """
+    if min_height > 0 and min_width > 0:
+        for factor in (8, 4, 2):
+            reduced = -(-height // factor), -(-width // factor)
+            if reduced[0] >= min_height and reduced[1] >= min_width:
+                return reduced
+    return 0, 0
+
+
+def open_image(source: Any, channels: int = 3, name: str = "") -> EncodedImage:
+    """Reads the header of an image; a JPEG's pixels wait, anything else is decoded at once.
+
+    Args:
+        source: Path, bytes, PIL image, array `(h, w)` or `(h, w, c)`, or tensor `(c, h, w)`; uint8, or floats
+            in [0, 1].
+        channels: 3 for RGB, 1 for grey.
+        name: How messages call it; by default the path.
+
+    Raises:
+        ItemError: It cannot be read or is no image.
+        ArgumentError: `source` is of no kind that can hold an image.
+
+    Example:
+        >>> image = open_image(np.zeros((4, 6), dtype=np.uint8))
+        >>> image.height, image.width, image.pixels().shape
+        (4, 6, (4, 6, 3))
+    """
+    if isinstance(source, (str, os.PathLike)):
+        name = name or os.fspath(source)
+        return _open_bytes(_read_file(Path(source), name), channels, name)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _open_bytes(bytes(source), channels, name or "an image given as bytes")
+    if isinstance(source, Image.Image):
+        name = name or str(getattr(source, "filename", "") or "a PIL image")
+        return _from_array(_pil_pixels(source, name, channels), name)
+    if isinstance(source, np.ndarray) or hasattr(source, "detach"):
+        return _from_array(_array_pixels(source, channels), name or "an array")
+    raise ArgumentError(
+        "an image must be a path, bytes, a PIL image, an array or a tensor",
+        f"got a {type(source).__name__}",
+        "Check what `get_x` or `get_items` returns.",
+    )
+
+
+def _read_file(path: Path, name: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ItemError(name, error.strerror or str(error), "Check the path and its permissions.") from error
+    if not data:
+        raise ItemError(name, "the file is empty (0 bytes)")
+    return data
+
+
+def _open_bytes(data: bytes, channels: int, name: str) -> EncodedImage:
+    if data[:2] == b"\xff\xd8":
+        try:
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+        except ValueError:
+            colours = "damaged"
+            height = width = 0
+        # CMYK and its kin go through Pillow, which knows Adobe's inverted values.
+        if height and colours in ("Gray", "YCbCr", "RGB"):
+            orientation = _orientation(data)
+            if orientation in _SWAPS_SIDES:
+                height, width = width, height
+            return EncodedImage(name, int(height), int(width), channels, data=data, orientation=orientation)
+    return _from_array(_by_pillow(data, name, channels), name)
+
+
+def _orientation(data: bytes) -> int:
+    # Parsing EXIF holds Python's lock, so look for the block first; most photos on the web have none. It
+    # stands among the first segments, each at most 64 kB.
+    if b"Exif\0\0" not in data[: 1 << 17]:
+        return 1
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            value = image.getexif().get(ORIENTATION_TAG, 1)
+    except (OSError, SyntaxError, ValueError):  # a damaged EXIF block is no reason to lose the photo
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """The stored pixels turned and mirrored as EXIF says; views where possible."""
+    if orientation in _SWAPS_SIDES:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def _by_pillow(data: bytes, name: str, channels: int, upright: bool = True) -> Pixels:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return _pil_pixels(image, name, channels, upright)
+    except UnidentifiedImageError:
+        raise ItemError(name, "it is not an image (no known format)") from None
+    except Image.DecompressionBombError as error:
+        raise ItemError(
+            name, f"too many pixels: {error}", "Make it smaller; such files are refused as unsafe."
+        ) from None
+    except (OSError, SyntaxError, ValueError, IndexError, EOFError, MemoryError, OverflowError) as error:
+        raise ItemError(name, f"damaged image: {str(error) or type(error).__name__}") from error
+
+
+def _pil_pixels(image: Image.Image, name: str, channels: int, upright: bool = True) -> Pixels:
+    try:
+        image.load()  # of an animation the first frame
+    except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
+        raise ItemError(name, f"damaged image: {str(error) or type(error).__name__}") from error
+    if upright:
+        image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return _array_pixels(_deep_pixels(np.asarray(image)), channels)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = _on_white(image)
+    converted = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+    return converted if converted.ndim == 3 else converted[:, :, None]
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    # Hidden pixels hold anything (often black): put the picture on paper, as a viewer does.
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+
+
+def _deep_pixels(values: Pixels) -> Pixels:
+    """16- and 32-bit greys as floats in [0, 1]: integers by their 16-bit range, floats as they are if in [0,
+    1]."""
+    if values.dtype.kind in "iu":
+        return np.clip(values.astype(np.float32) / 65535, 0, 1)
+    high = float(values.max(initial=0))
+    return np.clip(values.astype(np.float32) / (1 if high <= 1 else 255 if high <= 255 else 65535), 0, 1)
+
+
+def _array_pixels(source: Any, channels: int) -> Pixels:
+    """An array or tensor as `(h, w, channels)` uint8, or float32 in [0, 1]."""
+    is_tensor = hasattr(source, "detach")
+    array: Pixels = np.asarray(source.detach().cpu()) if is_tensor else source
+    if is_tensor and array.ndim == 3:  # tensors are (c, h, w)
+        array = array.transpose(1, 2, 0)
+    array = array[:, :, None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        raise ArgumentError(
+            "an image array must be (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), a tensor (c, h, w)",
+            f"its shape is {tuple(source.shape)}",
+            "Transpose it, or choose its channels.",
+        )
+    array = array[:, :, :3] if array.shape[2] == 4 else array
+    array = _as_known_type(array)
+    if array.shape[2] == channels:
+        return np.ascontiguousarray(array)
+    code = cv2.COLOR_GRAY2RGB if channels == 3 else cv2.COLOR_RGB2GRAY
+    converted = cv2.cvtColor(np.ascontiguousarray(array), code)
+    return converted if converted.ndim == 3 else converted[:, :, None]
+
+
+def _as_known_type(array: Pixels) -> Pixels:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16:
+        return (array.astype(np.float32) / 65535).astype(np.float32)
+    if array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() <= 255:
+        return array.astype(np.uint8)
+    if (
+        array.dtype.kind == "f"
+        and array.size
+        and np.isfinite(array).all()
+        and array.min() >= 0
+        and array.max() <= 1
+    ):
+        return array.astype(np.float32)
+    raise ArgumentError(
+        "image values must be integers in 0..255 or floats in [0, 1]",
+        f"{array.dtype} from {array.min():.4g} to {array.max():.4g}",
+        "Scale them.",
+    )
+
+
+def _from_array(array: Pixels, name: str) -> EncodedImage:
+    return EncodedImage(name, array.shape[0], array.shape[1], array.shape[2], array=array)

@@ -1,0 +1,170 @@
+"""An image in the making: an encoded picture, one matrix and a list of curves, turned into pixels once, at
+the end.
+
+In: an `EncodedImage` and what transforms drew. Out: uint8 pixels or a row of a float batch. Transforms only
+replace the matrix or add a curve, so a whole list of them costs one decode, one resampling and one look-up.
+Read next: `augment.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from wiggly.errors import ArgumentError
+from wiggly.vision.colour import Curve, apply_curves, look_up, table
+from wiggly.vision.decode import EncodedImage, open_image
+from wiggly.vision.geometry import Geometry, resample, scaling, source_scale
+
+__all__ = ["LazyImage", "PILImage", "PILImageBW"]
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+class PILImage(Image.Image):
+    """A Pillow picture in RGB, upright, fully loaded.
+
+    Example:
+        >>> PILImage.create(np.zeros((4, 6), dtype=np.uint8)).size
+        (6, 4)
+    """
+
+    colour_mode = "RGB"
+
+    @classmethod
+    def create(cls, source: Any) -> PILImage:
+        """Reads a picture from a path, bytes, array, tensor or Pillow image.
+
+        Raises:
+            ItemError: It cannot be read.
+        """
+        pixels = open_image(source, channels=3 if cls.colour_mode == "RGB" else 1).pixels()
+        return cls.from_pixels(pixels)
+
+    @classmethod
+    def from_pixels(cls, pixels: npt.NDArray[Any]) -> PILImage:
+        """From `(h, w, c)`, uint8 or float32 in [0, 1]."""
+        bytes_ = pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
+        plain = Image.fromarray(np.ascontiguousarray(bytes_[:, :, 0] if bytes_.shape[2] == 1 else bytes_))
+        made = cls()
+        made.__dict__.update(plain.__dict__)  # Pillow has no public way to make one of a subclass
+        return made
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.height, self.width
+
+    def to_thumb(self, h: int, w: int | None = None) -> Image.Image:
+        """A copy that fits into `h` × `w` pixels (`h` × `h` if `w` is not given), same proportions."""
+        small = self.copy()
+        small.thumbnail((w or h, h))
+        return small
+
+
+class PILImageBW(PILImage):
+    """A Pillow picture in grey."""
+
+    colour_mode = "L"
+
+
+@dataclass(frozen=True, slots=True)
+class LazyImage:
+    """An image and everything that is still to be done to it.
+
+    Attributes:
+        source: The encoded picture.
+        geometry: Map from its upright pixels to the target; None for none.
+        curves: Colour curves in order.
+        statistics: Mean and std per channel that a model lent, or None.
+    """
+
+    source: EncodedImage
+    geometry: Geometry | None = None
+    curves: tuple[Curve, ...] = ()
+    statistics: Statistics | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, in pixels, as the next transform sees it."""
+        return self.geometry.size if self.geometry else (self.source.height, self.source.width)
+
+    def moved(self, geometry: Geometry) -> LazyImage:
+        """With one more geometric step."""
+        joined = self.geometry.then(geometry) if self.geometry else geometry
+        return LazyImage(self.source, joined, self.curves, self.statistics)
+
+    def recoloured(self, curve: Curve) -> LazyImage:
+        """With one more colour step."""
+        return LazyImage(self.source, self.geometry, (*self.curves, curve), self.statistics)
+
+    def normalised(self, mean: tuple[float, ...], std: tuple[float, ...]) -> LazyImage:
+        """To come out as `(x - mean) / std` instead of in [0, 1].
+
+        Raises:
+            ArgumentError: There is not one number per channel.
+        """
+        if len(mean) != self.source.channels or len(std) != self.source.channels:
+            raise ArgumentError(
+                "`mean` and `std` must have one number per channel",
+                f"{len(mean)} and {len(std)} for {self.source.channels} channels",
+                "Pass statistics of the images' own kind.",
+            )
+        return replace(self, statistics=(mean, std))
+
+    def mapped(self, f: Callable[[Any], Any]) -> LazyImage:
+        """Ends the fused run: `f` gets the picture made so far and returns a new one (PIL, array or
+        tensor)."""
+        made = f(PILImage.from_pixels(self._recoloured(self.pixels())))
+        return LazyImage(open_image(made, self.source.channels, self.source.name), statistics=self.statistics)
+
+    def pixels(self) -> npt.NDArray[Any]:
+        """Pixels after geometry, before curves: `(h, w, c)`, uint8, or float32 if the source was."""
+        source, geometry = self.source, self.geometry
+        if geometry is None:
+            return source.pixels()
+        sx, sy = source_scale(geometry.matrix, geometry.size)
+        pixels = source.pixels(sy * source.height, sx * source.width)
+        factor = _decode_factor(source, pixels)
+        if factor > 1:
+            geometry = Geometry(geometry.matrix @ scaling(factor, factor), geometry.size, geometry.border)
+        return resample(pixels, geometry)
+
+    def _recoloured(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if not self.curves:
+            return pixels
+        if pixels.dtype == np.uint8:
+            return np.rint(table(self.curves) * 255).astype(np.uint8)[pixels]
+        return apply_curves(self.curves, pixels).astype(np.float32)
+
+    def picture(self) -> PILImage:
+        """The finished image for people, without lent statistics."""
+        cls = PILImage if self.source.channels == 3 else PILImageBW
+        return cls.from_pixels(self._recoloured(self.pixels()))
+
+    def write(self, out: npt.NDArray[np.float32]) -> None:
+        """Writes the finished image into `(h, w, c)` float32 memory, in [0, 1] or normalised."""
+        pixels = self.pixels()
+        mean, std = self.statistics or (None, None)
+        if pixels.dtype == np.uint8:
+            look_up(np.ascontiguousarray(pixels), table(self.curves, mean, std), out)
+            return
+        levels = apply_curves(self.curves, pixels)
+        if mean is not None and std is not None:
+            levels = (levels - np.asarray(mean)) / np.asarray(std)
+        out[...] = levels
+
+
+def _decode_factor(source: EncodedImage, pixels: npt.NDArray[Any]) -> int:
+    """By how much the decoder shrank the picture: pixel i of the small one covers `factor` of the large
+    one."""
+    h, w = pixels.shape[:2]
+    for factor in (1, 2, 4, 8):
+        if (-(-source.height // factor), -(-source.width // factor)) == (h, w):
+            return factor
+    return 1

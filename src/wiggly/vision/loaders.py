@@ -1,0 +1,427 @@
+"""`ImageDataLoaders`: the common ways photos and their labels lie on a disk, one constructor each.
+
+In: a folder, a list of files, a table. Out: `DataLoaders`, through a `DataBlock` that you could have written
+yourself. Read next: `learner.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+import torch
+from typing_extensions import Unpack
+
+from wiggly.data.block import BlockLike, DataBlock
+from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock
+from wiggly.data.items import ColReader, RegexLabeller, get_image_files, parent_label
+from wiggly.data.loaders import DataLoaders
+from wiggly.data.split import ColSplitter, GrandparentSplitter, RandomSplitter, Splitter
+from wiggly.data.transform import transform_names
+from wiggly.errors import ArgumentError, DataError
+from wiggly.vision.blocks import ImageBlock
+from wiggly.vision.image import PILImage
+
+__all__ = ["ImageDataLoaders", "LoaderOptions"]
+
+
+class LoaderOptions(TypedDict, total=False):
+    """What every constructor hands on to `DataBlock.dataloaders`, where each is explained."""
+
+    bs: int
+    val_bs: int | None
+    shuffle: bool
+    device: str | torch.device | None
+    num_workers: int | None
+    max_bad: float
+
+
+class ImageDataLoaders(DataLoaders):
+    """Constructors of loaders for labelled photos.
+
+    All take `item_tfms`, `batch_tfms`, `img_cls` and the options of `DataBlock.dataloaders` (`bs=64`,
+    `val_bs`, `shuffle`, `device`, `num_workers`, `max_bad`). `seed` decides the random split, the order and
+    all random draws. Models are saved in `path`.
+    """
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: str | Path,
+        train: str = "train",
+        valid: str = "valid",
+        valid_pct: float | None = None,
+        seed: int | None = None,
+        vocab: Sequence[Any] | None = None,
+        item_tfms: Any = None,
+        batch_tfms: Any = None,
+        img_cls: type[PILImage] = PILImage,
+        **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:
+        """One folder per class: `path/cat/1.jpg`, or with ready-made parts `path/train/cat/1.jpg`.
+
+        Args:
+            path: The folder.
+            train: Name of the training part's folder; not used with `valid_pct`.
+            valid: Name of the validation part's folder; not used with `valid_pct`.
+            valid_pct: Share of all images to take for validation at random; None uses the two folders.
+            seed: Of split, order and draws.
+            vocab: The classes; None finds them.
+            item_tfms: Transforms of one sample.
+            batch_tfms: More transforms.
+            img_cls: `PILImage` or `PILImageBW`.
+            options: See `LoaderOptions`.
+
+        Raises:
+            DataError: The folder is missing, holds no images, or lacks a part.
+            LabelError: Fewer than two classes, or a class in validation alone.
+        """
+        if valid_pct is None:
+            splitter: Splitter = GrandparentSplitter(train, valid)
+            files = get_image_files(path, folders=[d for d in (train, valid) if (Path(path) / d).is_dir()])
+        else:
+            splitter, files = RandomSplitter(valid_pct, seed), get_image_files(path)
+        block = cls._block(CategoryBlock(vocab), splitter, parent_label, item_tfms, batch_tfms, img_cls)
+        dls = _load(block, _some_images(files, path), path, seed, options)
+        arguments: dict[str, Any] = (
+            {"valid_pct": valid_pct} if valid_pct is not None else {"train": train, "valid": valid}
+        )
+        return _remember(dls, "from_folder", {"path": str(path), **arguments, "seed": seed}, block, options)
+
+    @classmethod
+    def from_path_func(
+        cls,
+        path: str | Path,
+        fnames: Sequence[str | Path],
+        label_func: Callable[[Any], Any],
+        valid_pct: float = 0.2,
+        seed: int | None = None,
+        item_tfms: Any = None,
+        batch_tfms: Any = None,
+        img_cls: type[PILImage] = PILImage,
+        **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:
+        """Files with a function from the whole path to the label.
+
+        Args:
+            path: Folder where models are saved.
+            fnames: The files.
+            label_func: Path to label.
+            valid_pct: Share for validation.
+            seed: Of split, order and draws.
+            item_tfms: Transforms of one sample.
+            batch_tfms: More transforms.
+            img_cls: `PILImage` or `PILImageBW`.
+            options: See `LoaderOptions`.
+
+        Raises:
+            LabelError: The function fails on a file, which is named.
+        """
+        splitter = RandomSplitter(valid_pct, seed)
+        block = cls._block(CategoryBlock(), splitter, label_func, item_tfms, batch_tfms, img_cls)
+        return _load(block, _some_images(list(fnames), path), path, seed, options)
+
+    @classmethod
+    def from_name_func(
+        cls,
+        path: str | Path,
+        fnames: Sequence[str | Path],
+        label_func: Callable[[str], Any],
+        valid_pct: float = 0.2,
+        seed: int | None = None,
+        item_tfms: Any = None,
+        batch_tfms: Any = None,
+        img_cls: type[PILImage] = PILImage,
+        **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:
+        """Files with a function from the file's name (a string, without folders) to the label.
+
+        Args:
+            path: Folder where models are saved.
+            fnames: The files.
+            label_func: Name to label; a lambda is fine, also on Windows.
+            valid_pct: Share for validation.
+            seed: Of split, order and draws.
+            item_tfms: Transforms of one sample.
+            batch_tfms: More transforms.
+            img_cls: `PILImage` or `PILImageBW`.
+            options: See `LoaderOptions`.
+        """
+        return cls.from_path_func(
+            path, fnames, _OfName(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, **options
+        )
+
+    @classmethod
+    def from_path_re(
+        cls,
+        path: str | Path,
+        fnames: Sequence[str | Path],
+        pat: str,
+        valid_pct: float = 0.2,
+        seed: int | None = None,
+        item_tfms: Any = None,
+        batch_tfms: Any = None,
+        img_cls: type[PILImage] = PILImage,
+        **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:
+        """Files whose label is the first group of a regular expression found in the whole path.
+
+        Args:
+            path: Folder where models are saved.
+            fnames: The files.
+            pat: The regular expression; folders are separated by "/" on every system.
+            valid_pct: Share for validation.
+            seed: Of split, order and draws.
+            item_tfms: Transforms of one sample.
+            batch_tfms: More transforms.
+            img_cls: `PILImage` or `PILImageBW`.
+            options: See `LoaderOptions`.
+        """
+        return cls.from_path_func(
+            path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **options
+        )
+
+    @classmethod
+    def from_name_re(
+        cls,
+        path: str | Path,
+        fnames: Sequence[str | Path],
+        pat: str,
+        valid_pct: float = 0.2,
+        seed: int | None = None,
+        item_tfms: Any = None,
+        batch_tfms: Any = None,
+        img_cls: type[PILImage] = PILImage,
+        **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:
+        r"""Files whose label is the first group of a regular expression found in the file's name.
+
+        Args:
+            path: Folder where models are saved.
+            fnames: The files.
+            pat: The regular expression, e.g. r"^(.+)_\d+.jpg$".
+            valid_pct: Share for validation.
+            seed: Of split, order and draws.
+            item_tfms: Transforms of one sample.
+            batch_tfms: More transforms.
+            img_cls: `PILImage` or `PILImageBW`.
+            options: See `LoaderOptions`.
+        """
+        return cls.from_name_func(
+            path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **options
+        )
+
+    @classmethod
+    def from_df(
+        cls,
+        df: Any,
+        path: str | Path = ".",
+        valid_pct: float = 0.2,
+        seed: int | None = None,
+        fn_col: str | int = 0,
+        folder: str | Path | None = None,
+        suff: str = "",
+        label_col: str | int | Sequence[str | int] = 1,
+        label_delim: str | None = None,
+        y_block: BlockLike | None = None,
+        valid_col: str | int | None = None,
+        item_tfms: Any = None,
+        batch_tfms: Any = None,
+        img_cls: type[PILImage] = PILImage,
+        **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:
+        """A table (pandas, polars, pyarrow) with a column of file names and one or several of labels.
+
+        Args:
+            df: The table.
+            path: Folder of the images, and where models are saved.
+            valid_pct: Share for validation; not used with `valid_col`.
+            seed: Of split, order and draws.
+            fn_col: Column of the file names, by name or position.
+            folder: Folder of the images below `path`.
+            suff: What to add to each name, e.g. ".jpg".
+            label_col: Column or columns of the labels.
+            label_delim: What separates several labels in one cell; makes it a multi-label problem.
+            y_block: Kind of target; None finds it: several labels for `label_delim` or several columns,
+                numbers to predict for a column of floats, else one label.
+            valid_col: Column that is true for validation rows.
+            item_tfms: Transforms of one sample.
+            batch_tfms: More transforms.
+            img_cls: `PILImage` or `PILImageBW`.
+            options: See `LoaderOptions`.
+        """
+        splitter: Splitter = RandomSplitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col)
+        several = not isinstance(label_col, (str, int)) and len(label_col) > 1
+        columns = label_col if isinstance(label_col, (str, int)) or several else label_col[0]
+        target = y_block or _target_of_table(df, columns, several or label_delim is not None)
+        root = Path(path) / folder if folder is not None else Path(path)
+        block = DataBlock(
+            (ImageBlock(img_cls), target),
+            get_x=ColReader(fn_col, pref=root, suff=suff),
+            get_y=ColReader(columns, label_delim=label_delim),
+            splitter=splitter,
+            item_tfms=item_tfms,
+            batch_tfms=batch_tfms,
+        )
+        return _load(block, df, path, seed, options)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        csv_fname: str | Path = "labels.csv",
+        header: int | str | None = "infer",
+        delimiter: str | None = None,
+        **arguments: Any,
+    ) -> DataLoaders:
+        """A CSV file in `path` with a column of file names and one or several of labels.
+
+        Args:
+            path: Folder of the images and of the CSV file.
+            csv_fname: Its name.
+            header: Row with the column names, as in `pandas.read_csv`; None if there is none.
+            delimiter: What separates columns; None for a comma.
+            arguments: Everything else `from_df` takes.
+
+        Raises:
+            DataError: The file is missing or cannot be read as a table.
+        """
+        import pandas as pd
+
+        file = Path(path) / csv_fname
+        try:
+            df: Any = pd.read_csv(file, header=cast("Any", header), delimiter=delimiter or ",")
+        except (OSError, ValueError) as error:
+            raise DataError(
+                "the CSV file must be readable", f"'{file}': {error}", "Check `path` and `csv_fname`."
+            ) from error
+        return cls.from_df(df, path, **arguments)
+
+    @classmethod
+    def from_lists(
+        cls,
+        path: str | Path,
+        fnames: Sequence[str | Path],
+        labels: Sequence[Any],
+        valid_pct: float = 0.2,
+        seed: int | None = None,
+        y_block: BlockLike | None = None,
+        item_tfms: Any = None,
+        batch_tfms: Any = None,
+        img_cls: type[PILImage] = PILImage,
+        **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:
+        """Files and their labels, in the same order.
+
+        Args:
+            path: Folder where models are saved.
+            fnames: The files.
+            labels: One per file: a label, a list of labels, or a float to predict.
+            valid_pct: Share for validation.
+            seed: Of split, order and draws.
+            y_block: Kind of target; None finds it from the first label.
+            item_tfms: Transforms of one sample.
+            batch_tfms: More transforms.
+            img_cls: `PILImage` or `PILImageBW`.
+            options: See `LoaderOptions`.
+
+        Raises:
+            ArgumentError: The two lists differ in length.
+        """
+        if len(fnames) != len(labels):
+            raise ArgumentError(
+                "`fnames` and `labels` must be as long as each other",
+                f"they have {len(fnames)} and {len(labels)}",
+                "Pass one label per file.",
+            )
+        block = DataBlock(
+            (ImageBlock(img_cls), y_block or _target_of_label(labels[0] if len(labels) else "")),
+            getters=[_first, _second],
+            splitter=RandomSplitter(valid_pct, seed),
+            item_tfms=item_tfms,
+            batch_tfms=batch_tfms,
+        )
+        return _load(block, list(zip(fnames, labels, strict=True)), path, seed, options)
+
+    @staticmethod
+    def _block(
+        target: BlockLike,
+        splitter: Splitter,
+        get_y: Callable[[Any], Any],
+        item_tfms: Any,
+        batch_tfms: Any,
+        img_cls: type[PILImage],
+    ) -> DataBlock:
+        return DataBlock(
+            (ImageBlock(img_cls), target),
+            splitter=splitter,
+            get_y=get_y,
+            item_tfms=item_tfms,
+            batch_tfms=batch_tfms,
+        )
+
+
+class _OfName:
+    """`label_func` applied to the name of a path."""
+
+    def __init__(self, label_func: Callable[[str], Any]) -> None:
+        self.label_func = label_func
+
+    def __call__(self, item: str | Path) -> Any:
+        return self.label_func(Path(item).name)
+
+
+def _first(pair: tuple[Any, Any]) -> Any:
+    return pair[0]
+
+
+def _second(pair: tuple[Any, Any]) -> Any:
+    return pair[1]
+
+
+def _load(
+    block: DataBlock, source: Any, path: str | Path, seed: int | None, options: LoaderOptions
+) -> DataLoaders:
+    return block.dataloaders(source, path=path, seed=seed, **options)
+
+
+def _some_images(files: Sequence[Any], path: str | Path) -> Sequence[Any]:
+    if not files:
+        raise DataError(
+            f"'{path}' must hold images",
+            "no file there ends in .jpg, .png or another image suffix",
+            "Check the folder; put the photos of each class into a sub-folder of its own.",
+        )
+    return files
+
+
+def _target_of_table(df: Any, columns: str | int | Sequence[str | int], several: bool) -> BlockLike:
+    import narwhals as nw
+
+    if several:
+        return MultiCategoryBlock
+    frame = nw.from_native(df, eager_only=True)
+    name = frame.columns[columns] if isinstance(columns, int) else columns
+    is_float = name in frame.columns and frame[str(name)].dtype.is_float()
+    return RegressionBlock if is_float else CategoryBlock
+
+
+def _target_of_label(label: Any) -> BlockLike:
+    if isinstance(label, float):
+        return RegressionBlock
+    return MultiCategoryBlock if isinstance(label, (list, tuple, set)) else CategoryBlock
+
+
+def _remember(
+    dls: DataLoaders, name: str, arguments: dict[str, Any], block: DataBlock, options: LoaderOptions
+) -> DataLoaders:
+    """Writes down the call that made these loaders, where all of it can be written as Python."""
+    given: dict[str, Any] = {k: repr(v) for k, v in {**arguments, **options}.items() if v is not None}
+    for what, tfms in (("item_tfms", block.item_tfms), ("batch_tfms", block.batch_tfms)):
+        if tfms:
+            given[what] = f"[{', '.join(transform_names(tfms))}]"
+    text = ", ".join(re.sub(r"^path=", "", f"{k}={v}") for k, v in given.items())
+    dls.remember_call(f"dls = ImageDataLoaders.{name}({text})")
+    return dls
