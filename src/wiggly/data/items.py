@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import narwhals as nw
 
+from wiggly.data.basics import L
 from wiggly.errors import ArgumentError, DataError, LabelError
 
 __all__ = [
@@ -58,7 +59,7 @@ def get_files(
     extensions: Iterable[str] | None = None,
     recurse: bool = True,
     folders: Sequence[str] | None = None,
-) -> list[Path]:
+) -> L:
     """All files below `path`, sorted, so that the same folder gives the same list on every machine.
 
     Args:
@@ -96,7 +97,7 @@ def get_files(
             seen.add(real)
             directories[:] = sorted(d for d in directories if recurse and not d.startswith("."))
             found += [Path(here, n) for n in names if _is_wanted(n, wanted)]
-    return sorted(found)
+    return L(sorted(found))
 
 
 def _is_wanted(name: str, extensions: set[str] | None) -> bool:
@@ -105,9 +106,7 @@ def _is_wanted(name: str, extensions: set[str] | None) -> bool:
     return extensions is None or os.path.splitext(name)[1].lower() in extensions
 
 
-def get_image_files(
-    path: str | Path, recurse: bool = True, folders: Sequence[str] | None = None
-) -> list[Path]:
+def get_image_files(path: str | Path, recurse: bool = True, folders: Sequence[str] | None = None) -> L:
     """All image files below `path`, sorted; whether a file really holds an image is found when it is read.
 
     Args:

@@ -133,7 +133,7 @@ class LazyImage:
         factor = _decode_factor(source, pixels)
         if factor > 1:
             geometry = Geometry(geometry.matrix @ scaling(factor, factor), geometry.size, geometry.border)
-        return resample(pixels, geometry)
+        return resample(pixels, geometry, scale=(sx * factor, sy * factor))
 
     def _recoloured(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if not self.curves:
