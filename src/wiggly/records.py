@@ -91,11 +91,11 @@ class State:
         n_epochs: Epochs this fit will run.
         step: Optimizer steps taken in this fit.
         batch_index: Batch of this epoch, from 0.
-        n_batches: Batches in this epoch.
+        n_batches: Batches in this pass: of training, or of validation.
         training: True in the training part of an epoch, False in validation.
         batch: The batch in work.
-        pred: The model's output for it.
-        loss: Its loss, a scalar tensor that carries the gradient.
+        pred: The model's output for it; None until it is there.
+        loss: Its loss, a scalar tensor that in training carries the gradient; None until it is there.
         lrs: Learning rate of each parameter group at this step.
         row: What this epoch's line of the history will say: name to number.
     """
@@ -115,5 +115,7 @@ class State:
     @property
     def progress(self) -> float:
         """Share of this fit's training batches already done, in [0, 1]; schedules are functions of it."""
-        total = self.n_epochs * self.n_batches
-        return (self.epoch * self.n_batches + self.batch_index) / total if total else 0.0
+        if not self.n_epochs:
+            return 0.0
+        within = self.batch_index / max(self.n_batches, 1) if self.training else 1.0
+        return (self.epoch + within) / self.n_epochs

@@ -138,13 +138,23 @@ class Vocab(list[Any]):
         if isinstance(index, (Tensor, np.ndarray)):
             index = index.tolist()
         if isinstance(index, (list, tuple)):
-            return [super(Vocab, self).__getitem__(int(i)) for i in index]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+            return [self[i] for i in index]  # pyright: ignore[reportUnknownVariableType]
         return super().__getitem__(index)
 
 
 def _plain(label: Any) -> Any:
-    """numpy scalars as Python ones, so that labels are JSON and `False` stays false."""
-    return label.item() if isinstance(label, np.generic) else label
+    """numpy and torch scalars as Python ones, so that labels are JSON and `False` stays false."""
+    if isinstance(label, (np.generic, Tensor)) and label.ndim == 0:
+        return label.item()
+    try:
+        hash(label)
+    except TypeError:
+        raise LabelError(
+            "a label must be a single value",
+            f"it is {label!r}, a {type(label).__name__}",
+            "Return one value from `get_y`, or use MultiCategoryBlock for lists of labels.",
+        ) from None
+    return label
 
 
 def _is_missing(label: Any) -> bool:

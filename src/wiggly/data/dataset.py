@@ -14,8 +14,8 @@ from torch import Tensor
 
 from wiggly.data.blocks import Block, Vocab
 from wiggly.data.items import TableItems, item_name
-from wiggly.data.transform import apply_item_transform, transform_names
-from wiggly.errors import DataError, ItemError, LabelError, WigglyError
+from wiggly.data.transform import Transform, apply_item_transform, transform_names
+from wiggly.errors import ArgumentError, DataError, ItemError, LabelError, WigglyError
 
 __all__ = ["Dataset", "Datasets", "Getter", "read_labels"]
 
@@ -124,11 +124,15 @@ class Dataset(Sequence[tuple[Any, ...]]):
 
         Raises:
             ItemError: The item cannot be read.
+            ArgumentError: The item is of a kind that its block does not take.
         """
         try:
             return tuple(block.load(self.raw(position, side)) for side, block in enumerate(self.blocks))
         except ItemError:
             raise
+        except ArgumentError as error:
+            where = f"{error.received} (item '{self.item_name(position)}')"
+            raise ArgumentError(error.rule, where, error.fix) from error
         except OSError as error:
             raise ItemError(self.item_name(position), f"{type(error).__name__}: {error}") from error
 
@@ -138,12 +142,19 @@ class Dataset(Sequence[tuple[Any, ...]]):
         for transform in (*self.item_tfms, *extra):
             try:
                 values = apply_item_transform(transform, values, self.n_inp, random, self.train)
-            except WigglyError:
+            except ItemError:
                 raise
             except Exception as error:
+                if isinstance(error, WigglyError) and isinstance(transform, Transform):
+                    raise
+                reason = (
+                    f"{error.rule}; {error.received}"  # what it returned is no picture
+                    if isinstance(error, WigglyError)
+                    else f"it raised {type(error).__name__}: {error}"
+                )
                 raise DataError(
-                    f"the transform {transform_names([transform])[0]} must accept every item",
-                    f"it raised {type(error).__name__}: {error} on '{self.item_name(position)}'",
+                    f"the transform {transform_names([transform])[0]} must accept every item and return an image",
+                    f"{reason} (on '{self.item_name(position)}')",
                     "A callable in `item_tfms` gets a PIL image and returns an image or a uint8 array (h, "
                     "w, c).",
                 ) from error

@@ -58,7 +58,7 @@ def get_files(
     path: str | Path,
     extensions: Iterable[str] | None = None,
     recurse: bool = True,
-    folders: Sequence[str] | None = None,
+    folders: str | Sequence[str] | None = None,
 ) -> L:
     """All files below `path`, sorted, so that the same folder gives the same list on every machine.
 
@@ -67,7 +67,7 @@ def get_files(
         extensions: Suffixes with their dot, compared in lower case; None for every file.
         recurse: Also look into sub-folders. Links are followed, once each; names that begin with a dot are
             skipped (macOS leaves `._photo.jpg` beside every photo it copies).
-        folders: Only these sub-folders of `path`.
+        folders: Only this sub-folder of `path`, or these.
 
     Raises:
         DataError: `path` does not exist or is not a folder.
@@ -85,7 +85,8 @@ def get_files(
             f"Check the spelling; the current folder is '{Path.cwd()}'.",
         )
     wanted = None if extensions is None else {e.lower() for e in extensions}
-    starts = [root] if folders is None else [root / name for name in folders]
+    names = [folders] if isinstance(folders, str) else folders
+    starts = [root] if names is None else [root / name for name in names]
     found: list[Path] = []
     seen: set[str] = set()
     for start in starts:
@@ -106,7 +107,7 @@ def _is_wanted(name: str, extensions: set[str] | None) -> bool:
     return extensions is None or os.path.splitext(name)[1].lower() in extensions
 
 
-def get_image_files(path: str | Path, recurse: bool = True, folders: Sequence[str] | None = None) -> L:
+def get_image_files(path: str | Path, recurse: bool = True, folders: str | Sequence[str] | None = None) -> L:
     """All image files below `path`, sorted; whether a file really holds an image is found when it is read.
 
     Args:
@@ -198,7 +199,7 @@ class ColReader:
 
     Args:
         cols: A column's name or position, or a list of them (then a list is returned).
-        pref: Put before the value; a folder given as a `Path` gets its separator.
+        pref: Put before the value. A folder given as a `Path` is joined to it; an absolute path stays as it is.
         suff: Put after the value, e.g. ".jpg".
         label_delim: Split the value at this text into a list of labels; an empty value gives an empty list.
 
@@ -221,7 +222,7 @@ class ColReader:
     ) -> None:
         self.single = isinstance(cols, (str, int))
         self.cols: list[str | int] = [cols] if isinstance(cols, (str, int)) else list(cols)
-        self.pref = str(pref) + os.sep if isinstance(pref, Path) else pref
+        self.pref = pref
         self.suff, self.label_delim = suff, label_delim
 
     def __call__(self, row: Any) -> Any:
@@ -233,6 +234,8 @@ class ColReader:
         if self.label_delim is not None:
             text = "" if value is None or value != value else str(value)  # NaN is not equal to itself
             return text.split(self.label_delim) if text else []
+        if isinstance(self.pref, Path):
+            return os.path.join(self.pref, f"{value}{self.suff}")
         return f"{self.pref}{value}{self.suff}" if self.pref or self.suff else value
 
 
@@ -279,9 +282,11 @@ class TableItems(Sequence[Any]):
 
 
 def as_items(source: Any) -> Sequence[Any]:
-    """A sequence of items from a sequence, an iterable or a table."""
+    """A sequence of items from a sequence, an iterable, a table or one of its columns."""
     if nw.dependencies.is_into_dataframe(source):
         return TableItems(source)
+    if nw.dependencies.is_into_series(source):  # its own index need not count from 0
+        return nw.from_native(source, series_only=True).to_list()
     if isinstance(source, Sequence) and not isinstance(source, (str, bytes)):
         return cast("Sequence[Any]", source)
     if isinstance(source, (str, bytes, Path)):

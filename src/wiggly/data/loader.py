@@ -60,7 +60,8 @@ class DataLoader:
             callable.
         seed: Of order and draws; None takes one from torch's global generator.
         device: Where batches go when iterated over by hand; the Learner moves them itself.
-        max_bad: Share of items that may be unreadable before the run stops; a single one never stops it.
+        max_bad: Share of items that may be unreadable before the run stops; a single one never stops it,
+            unless this is 0.
 
     Raises:
         ArgumentError: `bs` below 1, or both `bs` and `batch_size`.
@@ -165,6 +166,32 @@ class DataLoader:
         n_inp = len(batches[0].inputs)
         return Batch(stacked[:n_inp], stacked[n_inp:], [position] * n)
 
+    def show_batch(
+        self,
+        b: Sequence[Tensor] | None = None,
+        max_n: int = 9,
+        nrows: int | None = None,
+        ncols: int | None = None,
+        figsize: tuple[float, float] | None = None,
+        unique: bool = False,
+    ) -> None:
+        """Draws items of a batch with their labels.
+
+        Args:
+            b: A batch to draw; None takes a new one.
+            max_n: At most this many items.
+            nrows: Rows of the grid.
+            ncols: Columns of the grid.
+            figsize: Inches.
+            unique: One item again and again, to see what the random transforms do to it.
+
+        Raises:
+            DataError: The loader was not built from blocks.
+        """
+        from wiggly.data.show import show_batch
+
+        show_batch(self, b, max_n, nrows, ncols, figsize, unique)
+
     def order(self, epoch: int) -> list[int]:
         """Positions in the order of an epoch."""
         n = len(self.dataset)
@@ -209,6 +236,8 @@ class DataLoader:
             try:
                 rows.add(position, item_seed(self.seed, epoch, position), extra)
             except ItemError as error:
+                if not self.max_bad:  # no item may be missing from predictions
+                    raise
                 self._skip(self.dataset.item_name(position), error.reason)
         batch = rows.batch()
         for k, transform in enumerate(self.batch_tfms):
@@ -238,7 +267,7 @@ class DataLoader:
 
     def _skip(self, name: str, reason: str) -> None:
         self.bad_items[name] = reason
-        allowed = max(1 if self.max_bad else 0, int(self.max_bad * len(self.dataset)))
+        allowed = max(1, int(self.max_bad * len(self.dataset)))
         if len(self.bad_items) > allowed:
             shown = "; ".join(f"'{n}' ({r})" for n, r in list(self.bad_items.items())[:3])
             raise BadItemsError(

@@ -204,19 +204,14 @@ class DataLoaders(Sequence[Any]):
         figsize: tuple[float, float] | None = None,
         unique: bool = False,
     ) -> None:
-        """Draws items of a training batch with their labels.
-
-        Args:
-            b: A batch to draw; None takes a new one.
-            max_n: At most this many items.
-            nrows: Rows of the grid.
-            ncols: Columns of the grid.
-            figsize: Inches.
-            unique: One item again and again, to see what the random transforms do to it.
-        """
-        from wiggly.data.show import show_batch
-
-        show_batch(self, b, max_n, nrows, ncols, figsize, unique)
+        """Draws items of a training batch; see `DataLoader.show_batch` for the arguments."""
+        if not isinstance(self.train, DataLoader):
+            raise DataError(
+                "`show_batch` needs a loader built from blocks",
+                f"the training loader is a {type(self.train).__name__}",
+                "Draw its batches yourself, or build the loaders with a DataBlock.",
+            )
+        self.train.show_batch(b, max_n, nrows, ncols, figsize, unique)
 
     def test_dl(
         self,

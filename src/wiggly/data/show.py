@@ -14,6 +14,8 @@ from torch import Tensor
 from wiggly.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
+    from wiggly.data.blocks import Block
+    from wiggly.data.loader import DataLoader
     from wiggly.data.loaders import DataLoaders
 
 __all__ = ["grid", "show_batch", "show_results"]
@@ -59,7 +61,7 @@ def grid(
 
 
 def show_batch(
-    dls: DataLoaders,
+    loader: DataLoader,
     b: Sequence[Tensor] | None = None,
     max_n: int = 9,
     nrows: int | None = None,
@@ -67,25 +69,26 @@ def show_batch(
     figsize: tuple[float, float] | None = None,
     unique: bool = False,
 ) -> None:
-    """See `DataLoaders.show_batch`."""
-    if not dls.blocks:
+    """See `DataLoader.show_batch`."""
+    blocks: list[Block] = getattr(loader.dataset, "blocks", [])
+    if not blocks:
         raise DataError(
-            "`show_batch` needs loaders built from blocks",
-            "these were given as they are",
-            "Draw their batches yourself, or build them with a DataBlock.",
+            "`show_batch` needs a loader built from blocks",
+            f"its data set is a {type(loader.dataset).__name__}",
+            "Draw its batches yourself, or build the loaders with a DataBlock.",
         )
     if b is None:
-        b = _repeated(dls, max_n) if unique else dls.look(max_n).tensors
+        b = _repeated(loader, max_n) if unique else loader.look(max_n).tensors
     n = min(max_n, int(b[0].shape[0]))
     axes = grid(n, nrows, ncols, figsize)
     for row, ax in enumerate(axes):
-        for block, column in zip(dls.blocks, b, strict=False):
+        for block, column in zip(blocks, b, strict=False):
             block.draw(block.decode(column[row].cpu()), ax)
 
 
-def _repeated(dls: DataLoaders, n: int) -> tuple[Tensor, ...]:
-    first = dls.look(1).positions[0]
-    return dls.train.repeat(first, n).tensors
+def _repeated(loader: DataLoader, n: int) -> tuple[Tensor, ...]:
+    first = loader.look(1).positions[0]
+    return loader.repeat(first, n).tensors
 
 
 def show_results(

@@ -6,6 +6,7 @@ valid)`. Read next: `blocks.py`.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,7 @@ class ColSplitter:
 
     Args:
         col: Name or position of the column.
-        on: Values that mean validation; None reads the column as true or false.
+        on: Values that mean validation; None reads the column as true or false, a missing value as false.
 
     Raises:
         DataError: The items are not a table or have no such column.
@@ -222,6 +223,12 @@ class ColSplitter:
                 f"there is no {self.col!r} among {frame.columns}",
                 "Pass ColSplitter(col=...).",
             )
+        if isinstance(self.col, int) and not 0 <= self.col < len(frame.columns):
+            raise DataError(
+                "the table must have the column that splits it",
+                f"there is no column {self.col}; it has {len(frame.columns)}",
+                "Count columns from 0, or pass the column's name.",
+            )
         values = frame[:, self.col].to_list() if isinstance(self.col, int) else frame[self.col].to_list()
         if self.on is None:
             return _by_marks([_truth(v) for v in values])
@@ -229,11 +236,16 @@ class ColSplitter:
         return _by_marks([v in wanted for v in values])
 
 
-def _truth(value: object) -> bool:
+def _truth(value: Any) -> bool:
     # A CSV written elsewhere may hold the words; bool("False") would put every row into validation.
     if isinstance(value, str):
         return value.strip().lower() in {"true", "1", "yes", "valid"}
-    return bool(value)
+    return not _is_missing(value) and bool(value)
+
+
+def _is_missing(value: Any) -> bool:
+    # NaN is not equal to itself, and pandas' NA has no truth value at all.
+    return value is None or str(value) == "<NA>" or bool(value != value)
 
 
 def _by_marks(marks: Sequence[bool]) -> Split:
@@ -244,9 +256,10 @@ def check_split(split: tuple[Sequence[int], Sequence[int]], n: int) -> Split:
     """The splitter's answer as a `Split` of plain integers, refused when a side is empty or out of range.
 
     Raises:
-        DataError: One side is empty, both share items, or a position is not in `0..n-1`.
+        DataError: It is no pair of positions, one side is empty, both share items, or a position is not in
+            `0..n-1`.
     """
-    train, valid = ([int(i) for i in side] for side in split)
+    train, valid = _positions(split)
     for name, side, other in (("training", train, len(valid)), ("validation", valid, len(train))):
         if not side:
             raise DataError(
@@ -268,3 +281,18 @@ def check_split(split: tuple[Sequence[int], Sequence[int]], n: int) -> Split:
             "Make the splitter's two lists disjoint; scores are meaningless otherwise.",
         )
     return Split(train, valid)
+
+
+def _positions(split: Any) -> tuple[list[int], list[int]]:
+    try:
+        train, valid = ([operator.index(i) for i in side] for side in split)
+        masks = any(isinstance(i, (bool, np.bool_)) for side in split for i in side)
+    except (TypeError, ValueError):
+        train, valid, masks = [], [], True
+    if masks:
+        raise DataError(
+            "`splitter` must return two lists of positions: training, validation",
+            f"it returned {split!r:.80}",
+            "Return e.g. ([0, 1, 2], [3]); FuncSplitter makes them from a function of the item.",
+        )
+    return train, valid

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import index
 from random import Random
 from typing import Any, ClassVar
 
@@ -56,6 +57,9 @@ imagenet_stats: tuple[tuple[float, float, float], tuple[float, float, float]] = 
 
 Size = int | tuple[int, int]
 
+# Of both tilts of a `Warp` together; a strong perspective that still shows the whole picture.
+LARGEST_TILT = 0.9
+
 
 class ResizeMethod:
     """How `Resize` reaches its size; plain strings do as well."""
@@ -77,11 +81,18 @@ class GeometricTransform(Transform):
         """The map for an image of `size` (height, width); None leaves it alone."""
 
     def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
-        size = next((v.size for v in values if hasattr(v, "moved")), None)
-        geometry = None if size is None else self.draw_geometry(random, size, train)
-        if geometry is None:
-            return values
-        return tuple(v.moved(geometry) if hasattr(v, "moved") else v for v in values)
+        sizes = list(dict.fromkeys(v.size for v in values if hasattr(v, "moved")))
+        start = random.getstate() if len(sizes) > 1 else None
+        drawn: dict[tuple[int, int], Geometry | None] = {}
+        for size in sizes:
+            if drawn and start is not None:  # a second picture of another size: the same draw on its own size
+                random.setstate(start)
+            drawn[size] = self.draw_geometry(random, size, train)
+        return tuple(_moved(v, drawn[v.size]) if hasattr(v, "moved") else v for v in values)
+
+
+def _moved(value: Any, geometry: Geometry | None) -> Any:
+    return value if geometry is None else value.moved(geometry)
 
 
 class ColourTransform(Transform):
@@ -100,7 +111,10 @@ class ColourTransform(Transform):
 
 def _pair(size: Size | Sequence[int], name: str = "size") -> tuple[int, int]:
     """`(height, width)` from one number or two."""
-    pair = (size, size) if isinstance(size, int) else tuple(int(s) for s in size)
+    try:
+        pair = tuple(index(s) for s in (size if isinstance(size, Iterable) else (size, size)))
+    except TypeError:
+        pair = ()
     if len(pair) != 2 or min(pair) < 1:
         raise ArgumentError(
             f"`{name}` must be a number of pixels or (height, width)",
@@ -226,14 +240,15 @@ class RandomResizedCrop(GeometricTransform):
             self.min_scale,
             "Pass e.g. 0.35.",
         )
-        object.__setattr__(self, "ratio", tuple(self.ratio))
-        low, high = self.ratio
+        ratio = tuple(self.ratio) if isinstance(self.ratio, (tuple, list)) else ()
         _check(
-            0 < low <= high,
+            len(ratio) == 2 and 0 < ratio[0] <= ratio[1],
             "`ratio` must be two positive numbers, the smaller first",
             self.ratio,
             "Pass (3/4, 4/3).",
         )
+        object.__setattr__(self, "ratio", ratio)
+        _check(self.val_xtra >= 0, "`val_xtra` must not be negative", self.val_xtra, "Pass e.g. 0.14.")
 
     def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry:
         target = _pair(self.size)
@@ -357,6 +372,7 @@ class Zoom(_InPlaceTransform):
         _check_pad_mode(self.pad_mode)
         fits = 0 < self.min_zoom <= self.max_zoom
         _check(fits, "`min_zoom` must be above 0 and at most `max_zoom`", self.min_zoom, "Pass e.g. 1.0.")
+        _check(self.draw is None or self.draw > 0, "`draw` must be above 0", self.draw, "1 changes nothing.")
 
     def matrix(self, random: Random, size: tuple[int, int]) -> Matrix:
         factor = random.uniform(self.min_zoom, self.max_zoom) if self.draw is None else self.draw
@@ -392,6 +408,9 @@ class Warp(_InPlaceTransform):
         m = self.magnitude
         tilt_x = random.uniform(-m, m) if self.draw_x is None else self.draw_x
         tilt_y = random.uniform(-m, m) if self.draw_y is None else self.draw_y
+        # Where the two tilts reach 1 together, a corner lies on the line of its neighbours and the map folds.
+        together = max(1.0, (abs(tilt_x) + abs(tilt_y)) / LARGEST_TILT)
+        tilt_x, tilt_y = tilt_x / together, tilt_y / together
         h, w = size
         # In coordinates from -1 to 1, each corner moves along both sides, opposite corners to opposite
         # directions.
@@ -423,6 +442,8 @@ class Brightness(ColourTransform):
             self.max_lighting,
             "Pass e.g. 0.2.",
         )
+        fits = self.draw is None or 0 < self.draw < 1
+        _check(fits, "`draw` must be between 0 and 1", self.draw, "0.5 changes nothing.")
 
     def draw_curve(self, random: Random) -> Curve | None:
         if random.random() >= self.p:
@@ -454,6 +475,7 @@ class Contrast(ColourTransform):
             self.max_lighting,
             "Pass e.g. 0.2.",
         )
+        _check(self.draw is None or self.draw > 0, "`draw` must be above 0", self.draw, "1 changes nothing.")
 
     def draw_curve(self, random: Random) -> Curve | None:
         if random.random() >= self.p:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wiggly.data.blocks import Block
 from wiggly.data.memory import BufferPool
-from wiggly.errors import DataError
+from wiggly.errors import ArgumentError, DataError
 from wiggly.vision.decode import EncodedImage, open_image
 from wiggly.vision.image import LazyImage, PILImage, PILImageBW
 
@@ -30,7 +30,7 @@ class ImageBlock(Block):
     """Pictures as inputs.
 
     Args:
-        cls: `PILImage` for RGB, `PILImageBW` for grey; its `colour_mode` decides the channels.
+        cls: `PILImage` for RGB, `PILImageBW` for grey, or its name; its `colour_mode` decides the channels.
 
     Example:
         >>> block = ImageBlock()
@@ -39,8 +39,13 @@ class ImageBlock(Block):
         torch.Size([3, 2, 3])
     """
 
-    def __init__(self, cls: type[PILImage] = PILImage) -> None:
-        self.cls = cls
+    def __init__(self, cls: type[PILImage] | str = PILImage) -> None:
+        found = next((kind for kind in (PILImage, PILImageBW) if kind.__name__ == cls), cls)
+        if isinstance(found, str):
+            raise ArgumentError(
+                "`cls` must be PILImage or PILImageBW", f"it is {cls!r}", "Pass PILImage for colour."
+            )
+        self.cls = found
 
     @property
     def channels(self) -> int:
@@ -92,7 +97,7 @@ class ImageBlock(Block):
             super().draw(value, axes, title, colour)
 
     def arguments(self) -> dict[str, Any]:
-        return {"channels": self.channels}
+        return {"cls": self.cls.__name__}
 
     def describe(self) -> str:
         return f"ImageBlock, {'RGB' if self.channels == 3 else 'grey'}"

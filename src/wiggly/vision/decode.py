@@ -29,6 +29,9 @@ Pixels = npt.NDArray[Any]
 # the cores.
 cv2.setNumThreads(1)
 
+# A file of a few bytes can claim JPEG's limit of 65,535 pixels per side, 13 GB; phones reach 200 megapixels.
+LARGEST_JPEG = 500_000_000
+
 ORIENTATION_TAG = 0x0112  # EXIF 2.32, table 4
 # EXIF 2.32: where the first row and column of the stored image belong -> how numpy brings it upright.
 _SWAPS_SIDES = {5, 6, 7, 8}
@@ -86,7 +89,7 @@ class EncodedImage:
                 min_height=height,
                 min_width=width,
             )
-        except ValueError:
+        except (ValueError, KeyError, MemoryError):
             # Warnings count as errors above; Pillow tells harmless ones from real damage.
             return _by_pillow(self.data, self.name, self.channels, upright=False)
 
@@ -153,9 +156,15 @@ def _open_bytes(data: bytes, channels: int, name: str) -> EncodedImage:
     if data[:2] == b"\xff\xd8":
         try:
             height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-        except ValueError:
+        except (ValueError, KeyError):  # KeyError: a header cut off before the colours are named
             colours = "damaged"
             height = width = 0
+        if height * width > LARGEST_JPEG:
+            raise ItemError(
+                name,
+                f"too many pixels: {width:,}×{height:,}",
+                "Make it smaller; such files are refused as unsafe.",
+            )
         # CMYK and its kin go through Pillow, which knows Adobe's inverted values.
         if height and colours in ("Gray", "YCbCr", "RGB"):
             orientation = _orientation(data)
@@ -173,7 +182,7 @@ def _orientation(data: bytes) -> int:
     try:
         with Image.open(io.BytesIO(data)) as image:
             value = image.getexif().get(ORIENTATION_TAG, 1)
-    except (OSError, SyntaxError, ValueError):  # a damaged EXIF block is no reason to lose the photo
+    except Exception:  # a damaged EXIF block is no reason to lose the photo
         return 1
     return value if value in range(1, 9) else 1
 
@@ -199,17 +208,28 @@ def _by_pillow(data: bytes, name: str, channels: int, upright: bool = True) -> P
         raise ItemError(
             name, f"too many pixels: {error}", "Make it smaller; such files are refused as unsafe."
         ) from None
-    except (OSError, SyntaxError, ValueError, IndexError, EOFError, MemoryError, OverflowError) as error:
+    except ItemError:
+        raise
+    except Exception as error:  # Pillow's readers raise all kinds on damaged bytes
         raise ItemError(name, f"damaged image: {str(error) or type(error).__name__}") from error
 
 
 def _pil_pixels(image: Image.Image, name: str, channels: int, upright: bool = True) -> Pixels:
     try:
         image.load()  # of an animation the first frame
-    except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
+        return _converted(_turned(image) if upright else image, channels)
+    except Exception as error:
         raise ItemError(name, f"damaged image: {str(error) or type(error).__name__}") from error
-    if upright:
-        image = ImageOps.exif_transpose(image)
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a damaged EXIF block is no reason to lose the photo
+        return image
+
+
+def _converted(image: Image.Image, channels: int) -> Pixels:
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return _array_pixels(_deep_pixels(np.asarray(image)), channels)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -236,7 +256,7 @@ def _deep_pixels(values: Pixels) -> Pixels:
 def _array_pixels(source: Any, channels: int) -> Pixels:
     """An array or tensor as `(h, w, channels)` uint8, or float32 in [0, 1]."""
     is_tensor = hasattr(source, "detach")
-    array: Pixels = np.asarray(source.detach().cpu()) if is_tensor else source
+    array: Pixels = _numpy_of(source) if is_tensor else source
     if is_tensor and array.ndim == 3:  # tensors are (c, h, w)
         array = array.transpose(1, 2, 0)
     array = array[:, :, None] if array.ndim == 2 else array
@@ -253,6 +273,11 @@ def _array_pixels(source: Any, channels: int) -> Pixels:
     code = cv2.COLOR_GRAY2RGB if channels == 3 else cv2.COLOR_RGB2GRAY
     converted = cv2.cvtColor(np.ascontiguousarray(array), code)
     return converted if converted.ndim == 3 else converted[:, :, None]
+
+
+def _numpy_of(tensor: Any) -> Pixels:
+    tensor = tensor.detach().cpu()
+    return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)  # numpy has no bfloat16
 
 
 def _as_known_type(array: Pixels) -> Pixels:
@@ -274,7 +299,9 @@ def _as_known_type(array: Pixels) -> Pixels:
         return array.astype(np.float32)
     raise ArgumentError(
         "image values must be integers in 0..255 or floats in [0, 1]",
-        f"{array.dtype} from {array.min():.4g} to {array.max():.4g}",
+        f"{array.dtype} from {array.min():.4g} to {array.max():.4g}"
+        if array.dtype.kind in "iuf"
+        else f"{array.dtype}",
         "Scale them.",
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+import numpy as np
 import torch
 from typing_extensions import Unpack
 
@@ -80,7 +81,9 @@ class ImageDataLoaders(DataLoaders):
         """
         if valid_pct is None:
             splitter: Splitter = GrandparentSplitter(train, valid)
-            files = get_image_files(path, folders=[d for d in (train, valid) if (Path(path) / d).is_dir()])
+            # With neither folder the splitter sees all images and says what is missing.
+            parts = [d for d in (train, valid) if (Path(path) / d).is_dir()]
+            files = get_image_files(path, folders=parts or None)
         else:
             splitter, files = RandomSplitter(valid_pct, seed), get_image_files(path)
         block = cls._block(CategoryBlock(vocab), splitter, parent_label, item_tfms, batch_tfms, img_cls)
@@ -330,6 +333,7 @@ class ImageDataLoaders(DataLoaders):
         Raises:
             ArgumentError: The two lists differ in length.
         """
+        fnames, labels = list(fnames), list(labels)  # a table's column is indexed by its own labels
         if len(fnames) != len(labels):
             raise ArgumentError(
                 "`fnames` and `labels` must be as long as each other",
@@ -337,7 +341,7 @@ class ImageDataLoaders(DataLoaders):
                 "Pass one label per file.",
             )
         block = DataBlock(
-            (ImageBlock(img_cls), y_block or _target_of_label(labels[0] if len(labels) else "")),
+            (ImageBlock(img_cls), y_block or _target_of_label(labels[0] if labels else "")),
             getters=[_first, _second],
             splitter=RandomSplitter(valid_pct, seed),
             item_tfms=item_tfms,
@@ -403,13 +407,12 @@ def _target_of_table(df: Any, columns: str | int | Sequence[str | int], several:
     if several:
         return MultiCategoryBlock
     frame = nw.from_native(df, eager_only=True)
-    name = frame.columns[columns] if isinstance(columns, int) else columns
-    is_float = name in frame.columns and frame[str(name)].dtype.is_float()
-    return RegressionBlock if is_float else CategoryBlock
+    position = columns if isinstance(columns, int) else list(frame.columns).index(str(columns))
+    return RegressionBlock if frame[:, position].dtype.is_float() else CategoryBlock
 
 
 def _target_of_label(label: Any) -> BlockLike:
-    if isinstance(label, float):
+    if isinstance(label, (float, np.floating)):
         return RegressionBlock
     return MultiCategoryBlock if isinstance(label, (list, tuple, set)) else CategoryBlock
 

@@ -1,0 +1,84 @@
+"""Worked examples: a few validation photos as small PNG files, each the exact input of a recorded answer.
+
+In: a labelled data set. Out: file contents with their label. PNG, because every runtime decodes it to the
+same pixels, which JPEG does not promise; without metadata, because a photo's may say where somebody lives.
+Read next: `export.py`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from wiggly.bundle.manifest import Label
+from wiggly.data.dataset import Dataset
+from wiggly.errors import DataError
+
+__all__ = ["choose_examples", "example_file"]
+
+#: Bytes of one example at most; a bundle is passed around, and 5 photos must not double it.
+LARGEST_EXAMPLE = 200_000
+
+#: Longer sides tried in turn. At the last, RGB pixels cannot take more than 197,000 bytes even uncompressed.
+SIDES = (512, 384, 320, 256)
+
+
+def choose_examples(dataset: Dataset, n: int) -> Iterator[tuple[bytes, Label]]:
+    """Up to `n` items of a data set as example files with their labels, spread over the classes.
+
+    The first readable item of each chosen class is taken, whether the model gets it right or not.
+
+    Args:
+        dataset: Labelled images.
+        n: How many, at least 0.
+    """
+    labels = dataset.raw_targets
+    by_class: dict[Label, list[int]] = {}
+    for position, label in enumerate(labels):
+        by_class.setdefault(label, []).append(position)
+    order = dataset.vocab if dataset.vocab is not None else list(by_class)
+    present = [label for label in order if label in by_class]
+    spread = dict.fromkeys(int(i) for i in np.linspace(0, len(present) - 1, min(n, len(present))).round())
+    for index in spread:
+        for position in by_class[present[index]]:
+            content = _read(dataset, position)
+            if content is not None:
+                yield content, present[index]
+                break
+
+
+def _read(dataset: Dataset, position: int) -> bytes | None:
+    try:
+        return example_file(dataset[position][0])
+    except DataError:  # unreadable: the loader has counted and named it
+        return None
+
+
+def example_file(picture: Any) -> bytes:
+    """A picture as a PNG file of at most 200 kB, smaller where need be, with nothing but pixels in it.
+
+    Args:
+        picture: PIL image or array `(h, w)` or `(h, w, 3)`.
+
+    Example:
+        >>> Image.open(io.BytesIO(example_file(Image.new("RGB", (3000, 2000))))).size
+        (512, 341)
+    """
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.asarray(picture))
+    image = image.convert("L" if image.mode in ("1", "L", "I", "I;16", "F") else "RGB")
+    content = b""
+    for side in SIDES:
+        small = image.copy()
+        small.thumbnail((side, side), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(small)).save(
+            buffer, "PNG", optimize=True
+        )  # by way of the array: no metadata travels
+        content = buffer.getvalue()
+        if len(content) <= LARGEST_EXAMPLE:
+            break
+    return content

@@ -1,0 +1,114 @@
+"""The command line: one verb per step from a folder of photos to an app.
+
+In: the words after `wiggly`. Out: an exit code: 0 done, 1 an error that was explained, 2 a command that was
+not understood, 130 Ctrl-C. Nothing here imports torch before a command runs, so `wiggly --help` answers at
+once. Read next: `options.py`, the options several verbs share, then `training.py` and `using.py`, the verbs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from cyclopts import App, CycloptsError
+
+from wiggly import __version__
+from wiggly.cli.options import command_line
+from wiggly.cli.training import lr_find, report, train
+from wiggly.cli.using import predict, serve
+from wiggly.errors import WigglyError
+
+__all__ = ["main"]
+
+INTRODUCTION = "From a folder of your photos to a model, a report on its errors, and an app other people use."
+
+FIRST_STEPS = """Example:
+
+    wiggly train photos          # photos/cat/1.jpg, photos/dog/2.jpg, ...
+    wiggly predict photos.wiggly new.jpg
+    wiggly app photos.wiggly     # a web page: drop a photo, read the label
+"""
+
+TRAIN_EXAMPLES = """Example:
+
+    wiggly train photos --arch resnet34 --epochs 5
+    wiggly train pets/images --label-regex '^(.+)_\\d+\\.jpg$'
+    wiggly train scans --arch resnet10t --no-pretrained --size 64 --no-flip
+    wiggly train photos --arch resnet34 --weights resnet34.safetensors
+"""
+
+PREDICT_EXAMPLES = """Example:
+
+    wiggly predict photos.wiggly new.jpg another.png
+    wiggly predict photos.wiggly inbox/ --json > labels.json
+"""
+
+APP_EXAMPLES = """Example:
+
+    wiggly app photos.wiggly
+    wiggly app photos.wiggly --host 0.0.0.0 --port 8000    # for others too
+"""
+
+REPORT_EXAMPLES = """Example:
+
+    wiggly report photos.wiggly photos              # what training left out
+    wiggly report photos.wiggly new_photos --all    # photos it has never seen
+"""
+
+LR_FIND_EXAMPLES = """Example:
+
+    wiggly lr-find photos --arch resnet34 --plot rates.png
+"""
+
+app = App(
+    name="wiggly",
+    help=INTRODUCTION,
+    help_epilogue=FIRST_STEPS,
+    help_format="markdown",
+    version=__version__,
+    result_action="return_value",
+)
+app.command(train, help_epilogue=TRAIN_EXAMPLES)
+app.command(predict, help_epilogue=PREDICT_EXAMPLES)
+app.command(serve, name="app", help_epilogue=APP_EXAMPLES)
+app.command(report, help_epilogue=REPORT_EXAMPLES)
+app.command(lr_find, help_epilogue=LR_FIND_EXAMPLES)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code for the shell.
+
+    Args:
+        arguments: The words after `wiggly`; None takes those of this process.
+
+    Returns:
+        0 when it was done, 1 after an error, 2 when the command was not understood, 130 after Ctrl-C.
+
+    Example:
+        >>> main(["--version"])
+        0.1.0
+        0
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    command_line.set(tuple(words))
+    try:
+        return app(words, exit_on_error=False) or 0
+    except CycloptsError:  # printed already, by the parser
+        _say(f"See `wiggly {_verb(words)}--help`.", sys.stderr)
+        return 2
+    except WigglyError as error:
+        _say(f"error: {error}", sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        _say("interrupted", sys.stderr)
+        return 130
+
+
+def _verb(words: Sequence[str]) -> str:
+    """The command the words begin with, and a blank; nothing when there is no such command."""
+    return f"{words[0]} " if words and words[0] in {"train", "predict", "app", "report", "lr-find"} else ""
+
+
+def _say(text: str, stream: TextIO) -> None:
+    print(text, file=stream, flush=True)

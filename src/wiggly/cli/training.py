@@ -1,0 +1,286 @@
+"""The verbs that need labelled pictures: `train`, `lr-find` and `report`.
+
+In: a folder and options. Out: a bundle, a report and a summary, or rates, or a report of an existing bundle.
+Read next: `using.py`, what is done with a bundle afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_format
+import shlex
+import sys
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from wiggly.bundle.archive import is_bundle
+from wiggly.cli.options import (
+    LabelOptions,
+    ModelOptions,
+    PictureOptions,
+    check_target,
+    command_line,
+    default_bundle,
+    is_report,
+    make_learner,
+    make_loaders,
+)
+from wiggly.errors import ArgumentError, StorageError, WigglyError
+
+if TYPE_CHECKING:
+    from wiggly.train.learner import Learner
+
+__all__ = ["lr_find", "report", "train"]
+
+#: Peak rates when none is given: `fine_tune`'s own for a pretrained body, a one-cycle one for random weights.
+FINE_TUNE_LR = 2e-3
+FROM_SCRATCH_LR = 5e-3
+
+Json = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        show_default=False,
+        help="Print one JSON object on stdout, and everything else on stderr.",
+    ),
+]
+Force = Annotated[
+    bool, Parameter(negative="", show_default=False, help="Replace files at the targets whatever they are.")
+]
+
+
+def train(
+    folder: Annotated[Path, Parameter(help="The labelled pictures, e.g. photos/cat/1.jpg.")],
+    /,
+    *,
+    epochs: Annotated[
+        int, Parameter(help="Passes over the pictures; 0 only writes the bundle and the report.")
+    ] = 3,
+    lr: Annotated[float | None, Parameter(help="Peak learning rate; `wiggly lr-find` suggests one.")] = None,
+    out: Annotated[Path | None, Parameter(help="The bundle to write. Default: FOLDER.wiggly here.")] = None,
+    report: Annotated[
+        Path | None, Parameter(help="The report to write. Default: report.html beside it.")
+    ] = None,
+    resume: Annotated[Path | None, Parameter(help="Start from the checkpoint that Ctrl-C left.")] = None,
+    force: Force = False,
+    json: Json = False,
+    labels: LabelOptions = LabelOptions(),  # noqa: B008 - frozen
+    pictures: PictureOptions = PictureOptions(),  # noqa: B008
+    model: ModelOptions = ModelOptions(),  # noqa: B008
+) -> int:
+    """Trains on a folder of labelled pictures; writes a bundle and a report.
+
+    Returns:
+        0; 130 after Ctrl-C, which leaves a checkpoint.
+    """
+    if epochs < 0:
+        raise ArgumentError("`--epochs` must be at least 0", f"it is {epochs}", "Pass --epochs 3, say.")
+    bundle = out or default_bundle(folder)
+    page = report or bundle.with_name("report.html")
+    check_target(bundle, ours=is_bundle(bundle), force=force)
+    check_target(page, ours=is_report(page), force=force)
+    from wiggly.bundle.export import export_bundle
+    from wiggly.interpret.report import write_report
+
+    start = time.monotonic()
+    with _text_on_stderr(json):
+        learn = make_learner(make_loaders(folder, labels, pictures), model, bundle.parent)
+        learn.command = shlex.join(["wiggly", *command_line.get()])
+        _say_what(learn)
+        try:
+            _fit(learn, epochs, lr, resume, from_scratch=not (model.pretrained or model.weights))
+            export_bundle(learn, bundle, overwrite=force)
+            write_report(learn, page)
+        except (KeyboardInterrupt, WigglyError):
+            _keep(learn, bundle)
+            raise
+        summary = _summary(learn, bundle, page, time.monotonic() - start)
+        _say_result(summary)
+    if json:
+        print(json_format.dumps(summary, indent=2))
+    return 0
+
+
+def lr_find(
+    folder: Annotated[Path, Parameter(help="The labelled pictures.")],
+    /,
+    *,
+    plot: Annotated[Path | None, Parameter(help="Draw loss over rate into this picture file.")] = None,
+    force: Force = False,
+    json: Json = False,
+    labels: LabelOptions = LabelOptions(),  # noqa: B008
+    pictures: PictureOptions = PictureOptions(),  # noqa: B008
+    model: ModelOptions = ModelOptions(),  # noqa: B008
+) -> int:
+    """Tries rising learning rates for a moment and suggests which to train with; nothing is kept."""
+    from wiggly.train.lr_find import minimum, slide, steep, valley
+
+    if plot is not None:
+        check_target(plot, ours=False, force=force)
+    with _text_on_stderr(json):
+        learn = make_learner(make_loaders(folder, labels, pictures), model, Path())
+        found = learn.lr_find(show_plot=plot is not None, suggest_funcs=(valley, slide, steep, minimum))
+        if plot is not None:
+            _save_figure(plot)
+        for name, rate in found._asdict().items():
+            print(f"{name:<8} {rate:.2e}")
+        print(f"\nTry the first: wiggly train {shlex.quote(str(folder))} --lr {found.valley:.1e}")
+    if json:
+        print(json_format.dumps(found._asdict(), indent=2))
+    return 0
+
+
+def report(
+    bundle: Annotated[Path, Parameter(help="A model that `wiggly train` wrote.")],
+    folder: Annotated[Path, Parameter(help="Labelled pictures, as for `wiggly train`.")],
+    /,
+    *,
+    all: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Score every picture of FOLDER, for a folder the model has never seen. Default: only the "
+            "validation pictures, found with the options of training.",
+        ),
+    ] = False,
+    out: Annotated[Path, Parameter(help="The report to write.")] = Path("report.html"),
+    force: Force = False,
+    json: Json = False,
+    labels: LabelOptions = LabelOptions(),  # noqa: B008
+) -> int:
+    """Scores a trained model on labelled pictures and writes a report."""
+    from wiggly.bundle.predictor import load_bundle
+    from wiggly.cli.scoring import same_pictures_warning, scored_learner
+    from wiggly.interpret.facts import headline
+    from wiggly.interpret.gather import gather
+    from wiggly.interpret.sections import page
+    from wiggly.train.checkpoint import atomic_write
+
+    check_target(out, ours=is_report(out), force=force)
+    with _text_on_stderr(json):
+        predictor = load_bundle(bundle)
+        learn = scored_learner(predictor, folder, labels, everything=all)
+        learn.command = shlex.join(["wiggly", *command_line.get()])
+        facts = gather(learn)
+        atomic_write(out, page(facts).encode("utf-8"))
+        warning = None if all else same_pictures_warning(predictor, facts.score)
+        print(f"{headline(facts)}\n  report  {out}")
+        if warning:
+            print(f"careful: {warning}", file=sys.stderr)
+    if json:
+        score = facts.score
+        found = {
+            "report": str(out),
+            "n": score.n,
+            "accuracy": score.accuracy,
+            "interval": list(score.interval),
+        }
+        print(json_format.dumps({**found, "baseline": score.baseline, "warning": warning}, indent=2))
+    return 0
+
+
+@contextlib.contextmanager
+def _text_on_stderr(json: bool) -> Generator[None]:
+    """With --json, sends what is printed for people to stderr, so that stdout is one JSON object."""
+    if not json:
+        yield
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def _fit(learn: Learner, epochs: int, lr: float | None, resume: Path | None, from_scratch: bool) -> None:
+    """Trains: random weights by one cycle, pretrained ones by fine-tuning, a resumed model as a whole."""
+    if resume is not None:
+        learn.load(resume.resolve(), with_opt=False)
+        learn.unfreeze()
+    if epochs == 0:
+        return
+    if from_scratch:
+        learn.fit_one_cycle(epochs, lr or FROM_SCRATCH_LR)
+    elif resume is not None:
+        peak = (lr or FINE_TUNE_LR) / 2
+        learn.fit_one_cycle(epochs, slice(peak / 100, peak))
+    else:
+        learn.fine_tune(epochs, lr or FINE_TUNE_LR)
+
+
+def _keep(learn: Learner, bundle: Path) -> None:
+    """Saves the model as it is now and says how to go on; called when a run ends early."""
+    with contextlib.suppress(WigglyError):  # the first error is the one to read
+        file = learn.save(f"{bundle.stem}-interrupted")
+        command = _without_resume(command_line.get())
+        say = f"""
+The model as it is now was kept in {file}
+  to go on:      wiggly {command} --resume {shlex.quote(str(file))}
+  to use it now: wiggly {command} --resume {shlex.quote(str(file))} --epochs 0
+"""
+        print(say, file=sys.stderr, flush=True)
+
+
+def _without_resume(words: Sequence[str]) -> str:
+    """The words typed, less an earlier `--resume FILE`."""
+    kept = list(words)
+    if "--resume" in kept:
+        at = kept.index("--resume")
+        del kept[at : at + 2]
+    return shlex.join(kept)
+
+
+def _say_what(learn: Learner) -> None:
+    """One line on the data, before the progress of training begins."""
+    dls = learn.dls
+    print(
+        f"{len(dls.train_ds):,} training and {len(dls.valid_ds):,} validation pictures of {dls.c} classes: "
+        f"{', '.join(map(str, dls.vocab[:8]))}{', ...' if dls.c > 8 else ''}",
+        flush=True,
+    )
+
+
+def _summary(learn: Learner, bundle: Path, page: Path, seconds: float) -> dict[str, Any]:
+    """What a program wants to know about a finished run; the score is the one the bundle carries."""
+    from wiggly.bundle.archive import read_archive
+
+    score = read_archive(bundle).manifest.score
+    return {
+        "bundle": str(bundle),
+        "report": str(page),
+        "classes": list(learn.dls.vocab),
+        "n_train": len(learn.dls.train_ds),
+        "n_valid": len(learn.dls.valid_ds),
+        "accuracy": score.value if score else None,
+        "interval": list(score.interval) if score else None,
+        "baseline": score.baseline if score else None,
+        "bad_items": dict(learn.dls.bad_items),
+        "seconds": round(seconds, 1),
+    }
+
+
+def _say_result(summary: dict[str, Any]) -> None:
+    """The score with its interval, where things are, and what to do next."""
+    if summary["accuracy"] is not None:
+        low, high = summary["interval"]
+        print(
+            f"\n{summary['accuracy']:.1%} of {summary['n_valid']:,} validation pictures right "
+            f"(95 % interval {low:.1%} to {high:.1%}) after {summary['seconds']:.0f} s"
+        )
+    bundle = shlex.quote(summary["bundle"])
+    print(f"  report  {summary['report']}\n  model   {summary['bundle']}")
+    print(f"\nNext: wiggly predict {bundle} PICTURE    or    wiggly app {bundle}", flush=True)
+
+
+def _save_figure(path: Path) -> None:
+    """Writes the figure drawn last."""
+    from matplotlib import pyplot
+
+    try:
+        pyplot.savefig(path)
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"'{path}' must be a picture that can be written", str(error), "Try --plot rates.png."
+        ) from error

@@ -1,0 +1,165 @@
+"""Where one class is taken for another: confusion matrix, most confused pairs, the report per class.
+
+In: a Learner whose target is one category. Out: `ClassificationInterpretation`. Rows of every matrix are the
+actual class, columns the predicted one. Read next: `report.py`, which puts all of it on one page.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wiggly.data.blocks import Block
+from wiggly.errors import ArgumentError
+from wiggly.interpret.interpretation import Interpretation
+from wiggly.records import Predictions
+
+__all__ = ["ClassificationInterpretation", "count_confusions"]
+
+SMALLEST_FONT = 4.0  # points; below it numbers in cells are a grey blur, so they are left out
+
+
+def count_confusions(
+    actual: npt.NDArray[Any], predicted: npt.NDArray[Any], n_classes: int
+) -> npt.NDArray[np.int64]:
+    """Count how often each class is taken for each.
+
+    Args:
+        actual: Class index of each item, shape `(n,)`, in [0, n_classes).
+        predicted: Predicted class index, shape `(n,)`.
+        n_classes: Number of classes c.
+
+    Returns:
+        Counts, shape `(c, c)`: rows actual, columns predicted.
+
+    Example:
+        >>> count_confusions(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+        [[1, 1], [0, 1]]
+    """
+    flat = actual.astype(np.int64) * n_classes + predicted.astype(np.int64)
+    return np.bincount(flat, minlength=n_classes * n_classes).reshape(n_classes, n_classes)
+
+
+class ClassificationInterpretation(Interpretation):
+    """Predictions of a whole set of single-label items beside the truth.
+
+    Make it with `from_learner`.
+
+    Attributes:
+        vocab: The class labels, in the order of the model's outputs.
+        decoded: Predicted class index of each row, `(n,)`.
+    """
+
+    def __init__(self, dl: Any, predictions: Predictions, blocks: tuple[Block | None, Block | None]) -> None:
+        super().__init__(dl, predictions, blocks)
+        block = self.target_block
+        loss = "cross_entropy" if block is None else block.loss
+        if loss != "cross_entropy" or self.preds.ndim != 2:
+            received = f"the target is a {type(block).__name__}, outputs are {tuple(self.preds.shape)}"
+            raise ArgumentError(
+                "classification needs one category per item", received, "Use `Interpretation` instead."
+            )
+        # Loaders made outside wiggly name no classes: then they are called 0, 1, 2, ...
+        self.vocab: list[Any] = list(range(self.preds.shape[1])) if block is None else list(block.vocab)
+        self.decoded = self.preds.argmax(dim=1)
+
+    @property
+    def labels(self) -> list[str]:
+        """The vocabulary as text."""
+        return [str(label) for label in self.vocab]
+
+    def confusion_matrix(self) -> npt.NDArray[np.int64]:
+        """Counts of shape `(c, c)`: rows are the actual class, columns the predicted one."""
+        return count_confusions(self.targs.numpy(), self.decoded.numpy(), len(self.vocab))
+
+    def most_confused(self, min_val: int = 1) -> list[tuple[Any, Any, int]]:
+        """The pairs of classes that are mixed up most often.
+
+        Args:
+            min_val: Leave out pairs that occur less often.
+
+        Returns:
+            `(actual, predicted, n)`, most frequent first; equal counts in the order of the vocabulary.
+        """
+        counts = self.confusion_matrix()
+        np.fill_diagonal(counts, 0)
+        rows, columns = np.nonzero(counts >= max(min_val, 1))
+        order = np.argsort(-counts[rows, columns], kind="stable")
+        pairs = zip(rows[order].tolist(), columns[order].tolist(), strict=True)
+        return [(self.vocab[row], self.vocab[column], int(counts[row, column])) for row, column in pairs]
+
+    def plot_confusion_matrix(
+        self,
+        normalize: bool = False,
+        title: str = "Confusion matrix",
+        cmap: Any = "Blues",
+        figsize: tuple[float, float] | None = None,
+        dpi: float | None = None,
+    ) -> None:
+        """Draw the confusion matrix.
+
+        Args:
+            normalize: Show shares of each actual class instead of counts; a class without items stays 0.
+            title: Text above.
+            cmap: A matplotlib colour map or its name.
+            figsize: Width and height in inches; by default it grows with the number of classes up to 20.
+            dpi: Dots per inch; matplotlib's own by default.
+        """
+        import matplotlib.pyplot as plt
+
+        counts = self.confusion_matrix()
+        values = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) if normalize else counts
+        side = min(2.5 + 0.4 * len(self.vocab), 20.0)
+        figure, axes = plt.subplots(figsize=figsize or (side, side), dpi=dpi, layout="constrained")
+        axes.imshow(values, cmap=cmap, interpolation="nearest")
+        # The matrix takes about three quarters of the figure; 72 points to an inch.
+        cell = 0.75 * min(figure.get_size_inches()) * 72 / len(self.vocab)
+        font = min(10.0, cell / (2.6 if normalize else 2.0))
+        if font >= SMALLEST_FONT:
+            _write_cells(axes, values, font)
+        size = min(10.0, max(0.8 * cell, SMALLEST_FONT))
+        every = max(1, ceil(size / cell))  # where names would overlap, only some of them
+        ticks = np.arange(0, len(self.vocab), every)
+        axes.set_xticks(ticks, self.labels[::every], rotation=90, fontsize=size)
+        axes.set_yticks(ticks, self.labels[::every], fontsize=size)
+        axes.set(title=title, xlabel="Predicted", ylabel="Actual")
+
+    def print_classification_report(self) -> None:
+        """Print scikit-learn's precision, recall and F1 per class, under the names of the vocabulary."""
+        from sklearn.metrics import classification_report
+
+        actual, predicted, classes = self.targs.numpy(), self.decoded.numpy(), range(len(self.vocab))
+        text = classification_report(
+            actual, predicted, labels=list(classes), target_names=self.labels, zero_division=0.0
+        )
+        print(text)
+
+    @property
+    def heading(self) -> str:
+        """Says what the parts of `title` are."""
+        return "Prediction/Actual/Loss/Probability"
+
+    def title(self, row: int) -> str:
+        """Prediction, truth, loss and probability of the predicted class."""
+        predicted = int(self.decoded[row])
+        return f"{super().title(row)} / {self.preds[row, predicted]:.2f}"
+
+    def decoded_pred(self, row: int) -> Any:
+        """The predicted label of a row."""
+        return self.vocab[int(self.decoded[row])]
+
+    def decoded_target(self, row: int) -> Any:
+        """The actual label of a row."""
+        return self.vocab[int(self.targs[row])]
+
+
+def _write_cells(axes: Any, values: npt.NDArray[Any], font: float) -> None:
+    middle = float(values.max()) / 2
+    form = "{:.2f}" if values.dtype.kind == "f" else "{}"
+    for row, column in zip(*np.nonzero(values), strict=True):
+        shade = "white" if values[row, column] > middle else "black"
+        text = form.format(values[row, column])
+        axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=font)

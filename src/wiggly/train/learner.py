@@ -1,0 +1,408 @@
+"""Learner: the methods users type, on top of the training loop.
+
+In: loaders and a model. Out: a trained model, its history, its predictions. Each method either chooses a
+schedule and lets the loop run, or calls the file that does the work. Read next: `loop.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from wiggly.errors import ArgumentError, DataError, ModelError
+from wiggly.records import Prediction, Predictions
+from wiggly.train import checkpoint
+from wiggly.train.callback import as_callbacks
+from wiggly.train.loop import Callbacks, Loop, Momenta
+from wiggly.train.lr_find import SuggestFunction, find_lr, valley
+from wiggly.train.predict import collect, draw_results, encoded_of, in_order, predict_item
+from wiggly.train.progress import Progress
+from wiggly.train.schedule import Rate, Scheduler, flat_scheduler, one_cycle_scheduler
+from wiggly.train.summary import describe
+
+__all__ = ["Learner"]
+
+
+class Learner(Loop):
+    """A model, its data, and how it learns.
+
+    Args:
+        dls: Training and validation loaders.
+        model: Takes a batch's inputs, returns its outputs.
+        loss_func: Takes outputs and targets; None asks the target block.
+        opt_func: `Adam`, `SGD`, a torch optimizer class, or `wrap_optimizer(...)` of one.
+        lr: Learning rate where a fit is given none.
+        splitter: Splits the model's parameters into groups, first layers first.
+        cbs: Callbacks of every fit.
+        metrics: Function(s) or metric(s) computed on the validation set; settable later.
+        path: Folder for models and exports; None takes that of the loaders.
+        model_dir: Folder of checkpoints below `path`.
+        wd: Weight decay; None takes the optimizer's.
+        wd_bn_bias: Whether normalisation layers and biases decay as well.
+        train_bn: Whether normalisation layers of frozen groups learn. False: what is frozen gets no gradient
+            and its running statistics stay, so no backward pass runs through it.
+        moms: Momentum at start, peak and end of a one-cycle fit (Smith & Topin, arXiv:1708.07120: momentum
+            falls as the rate rises).
+        engine: Where it runs; None takes the best device of this machine.
+        model_config: JSON-able description to rebuild the model from, which an export needs.
+
+    Example:
+        >>> pairs = [(torch.tensor([x / 8]), torch.tensor([x / 4])) for x in range(8)]  # y = 2x
+        >>> from wiggly.data.loader import DataLoader
+        >>> from wiggly.data.loaders import DataLoaders
+        >>> dls = DataLoaders(DataLoader(pairs, bs=4), DataLoader(pairs, bs=4))
+        >>> learn = Learner(dls, nn.Linear(1, 1), loss_func=nn.MSELoss(), opt_func=torch.optim.SGD)
+        >>> with learn.no_bar(), learn.no_logging():
+        ...     learn.fit(200, lr=0.3)
+        >>> round(learn.model(torch.tensor([0.5])).item(), 3)
+        1.0
+    """
+
+    # Fitting
+
+    def fit(
+        self,
+        n_epoch: int,
+        lr: Rate | None = None,
+        wd: float | None = None,
+        cbs: Callbacks = None,
+        reset_opt: bool = False,
+        start_epoch: int = 0,
+    ) -> None:
+        """Trains at a constant rate.
+
+        Args:
+            n_epoch: Passes over the training data, at least 1.
+            lr: A number, `slice(low, high)` over the groups, or a list; None takes the learner's.
+            wd: Weight decay of this fit.
+            cbs: Callbacks of this fit.
+            reset_opt: Start with a new optimizer.
+            start_epoch: First epoch that is run; those before it count as done.
+
+        Raises:
+            ArgumentError: A number is out of range.
+            TrainingError: Training cannot go on; the message says what to change.
+        """
+        self._fit(n_epoch, flat_scheduler(self.rates(lr)), wd, cbs, reset_opt, start_epoch)
+
+    def fit_one_cycle(
+        self,
+        n_epoch: int,
+        lr_max: Rate | None = None,
+        div: float = 25.0,
+        div_final: float = 1e5,
+        pct_start: float = 0.25,
+        wd: float | None = None,
+        moms: Momenta | None = None,
+        cbs: Callbacks = None,
+        reset_opt: bool = False,
+        start_epoch: int = 0,
+    ) -> None:
+        """Trains with the rate going up and then down once (Smith & Topin, arXiv:1708.07120).
+
+        Args:
+            n_epoch: Passes over the training data, at least 1.
+            lr_max: Highest rate: a number, `slice(low, high)` over the groups, or a list.
+            div: The rate starts at `lr_max / div`.
+            div_final: It ends at `lr_max / div_final`.
+            pct_start: Share of the steps on the way up.
+            wd: Weight decay of this fit.
+            moms: Momentum at start, peak and end; None takes the learner's.
+            cbs: Callbacks of this fit.
+            reset_opt: Start with a new optimizer.
+            start_epoch: First epoch that is run; those before it count as done.
+        """
+        moms = self.moms if moms is None else moms
+        scheduler = one_cycle_scheduler(self.rates(lr_max), moms, div, div_final, pct_start)
+        self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch)
+
+    def fine_tune(
+        self,
+        epochs: int,
+        base_lr: float = 2e-3,
+        freeze_epochs: int = 1,
+        lr_mult: float = 100,
+        pct_start: float = 0.3,
+        div: float = 5.0,
+        div_final: float = 1e5,
+        wd: float | None = None,
+        moms: Momenta | None = None,
+        cbs: Callbacks = None,
+        reset_opt: bool = False,
+    ) -> None:
+        """Trains the head on the frozen body, then everything at half the rate, first layers slowest.
+
+        Args:
+            epochs: Epochs with everything unfrozen.
+            base_lr: Highest rate of the frozen phase; the second runs at half of it.
+            freeze_epochs: Epochs with all groups but the last frozen.
+            lr_mult: In the second phase the first group's rate is the last one's divided by this.
+            pct_start: Share of the second phase on the way up.
+            div: The second phase starts at its highest rate divided by this.
+            div_final: Both end at their highest rate divided by this.
+            wd: Weight decay.
+            moms: Momentum at start, peak and end.
+            cbs: Callbacks of both phases.
+            reset_opt: Start with a new optimizer.
+        """
+        if epochs < 0 or freeze_epochs < 0 or epochs + freeze_epochs < 1:
+            given = f"epochs={epochs}, freeze_epochs={freeze_epochs}"
+            raise ArgumentError("`fine_tune` needs at least 1 epoch in all", given, "Pass e.g. epochs=3.")
+        if freeze_epochs:
+            self.freeze()
+            frozen = slice(base_lr)
+            # 99 % of the way up, so that the new head sees practically no decay before the body joins in.
+            self.fit_one_cycle(freeze_epochs, frozen, 25.0, div_final, 0.99, wd, moms, cbs, reset_opt)
+        self.unfreeze()
+        if epochs:
+            high = base_lr / 2
+            rates = slice(high / lr_mult, high)
+            self.fit_one_cycle(epochs, rates, div, div_final, pct_start, wd, moms, cbs, reset_opt)
+
+    def _fit(
+        self,
+        n_epoch: int,
+        scheduler: Scheduler,
+        wd: float | None,
+        cbs: Callbacks,
+        reset_opt: bool,
+        start_epoch: int,
+    ) -> None:
+        if n_epoch < 1:
+            raise ArgumentError("`n_epoch` must be at least 1", f"it is {n_epoch}", "Pass e.g. 3.")
+        if reset_opt:
+            self.reset_optimizer()
+        wd = self.wd if wd is None else wd
+        self.opt.set_momentum(None)
+        self.opt.set_wd(wd)
+        frozen = {"groups": len(self.groups), "first_unfrozen": self.first_unfrozen, "wd": wd}
+        self.recorder.start({"epochs": n_epoch, **scheduler.settings, **frozen})
+        known_bad = len(self._bad_items)
+        self.run(n_epoch, [scheduler, self.recorder, Progress(), *self.cbs, *as_callbacks(cbs)], start_epoch)
+        if self.show_table and len(self._bad_items) > known_bad:
+            print(f"{len(self._bad_items)} unreadable items were skipped; `dls.bad_items` names them.")
+
+    @property
+    def _bad_items(self) -> dict[str, str]:
+        return getattr(self.dls, "bad_items", {})
+
+    def predict(self, item: Any) -> Prediction:
+        """Predicts one item.
+
+        Args:
+            item: What the input block accepts: a path, an array, a picture.
+
+        Returns:
+            `(decoded, index, probs)`: what the user calls it, its encoding, the activated output.
+
+        Raises:
+            ItemError: The item cannot be read.
+        """
+        return predict_item(self, item)
+
+    def get_preds(
+        self,
+        ds_idx: int = 1,
+        dl: Any = None,
+        with_input: bool = False,
+        with_decoded: bool = False,
+        with_loss: bool = False,
+        act: Callable[[Any], Any] | None = None,
+        reorder: bool = True,
+    ) -> tuple[Any, ...]:
+        """Predicts all items of a loader, with the validation transforms.
+
+        Args:
+            ds_idx: 0 for the training items, 1 for the validation items.
+            dl: A loader instead, e.g. `dls.test_dl(items)` or a list of batches `[(x, y)]`.
+            with_input: Put the inputs in front.
+            with_decoded: Add the predicted targets.
+            with_loss: Add every item's loss.
+            act: Activation; None takes the loss's, so classes come as probabilities.
+            reorder: Rows in the order of the data set.
+
+        Returns:
+            `([inputs,] preds, targets[, decoded][, losses])`, on the CPU; targets are None where there are
+            none.
+        """
+        rows = collect(
+            self,
+            self._loader(ds_idx, dl),
+            with_input=with_input,
+            with_loss=with_loss,
+            act=act,
+            reorder=reorder,
+        )
+        found: list[Any] = [_single(rows.inputs)] if with_input else []
+        found += [rows.probs, _single(rows.targets)]
+        if with_decoded:
+            found.append(encoded_of(self, rows.probs))
+        return (*found, rows.losses) if with_loss else tuple(found)
+
+    def predict_loader(self, dl: Any) -> Predictions:
+        """The table that interpretation builds on: probabilities, targets, losses and positions, row by row.
+
+        Args:
+            dl: Any loader; one of ours is read in order, whole, with the validation transforms.
+        """
+        dl = in_order(dl)
+        labelled = getattr(getattr(dl, "dataset", None), "labelled", True)
+        rows = collect(self, dl, with_loss=labelled)
+        return Predictions(rows.probs, _single(rows.targets), rows.losses, rows.positions)
+
+    def validate(self, ds_idx: int = 1, dl: Any = None) -> list[float]:
+        """`[loss, *metrics]` of a loader.
+
+        Args:
+            ds_idx: 0 for the training items, 1 for the validation items.
+            dl: A loader instead.
+        """
+        row = self.evaluate(self._loader(ds_idx, dl))
+        if not row:
+            raise DataError(
+                "there must be at least 1 item to validate", "the loader gave none", "Check the split."
+            )
+        return list(row.values())
+
+    def _loader(self, ds_idx: int, dl: Any) -> Any:
+        return in_order(self.dls[ds_idx]) if dl is None else dl
+
+    def show_results(
+        self,
+        ds_idx: int = 1,
+        dl: Any = None,
+        max_n: int = 9,
+        shuffle: bool = True,
+        nrows: int | None = None,
+        ncols: int | None = None,
+        figsize: tuple[float, float] | None = None,
+    ) -> None:
+        """Draws items with the target above the prediction, green where they agree and red where not.
+
+        Args:
+            ds_idx: 0 for the training items, 1 for the validation items.
+            dl: A loader instead.
+            max_n: At most this many items.
+            shuffle: Other items at every call.
+            nrows: Rows of the grid.
+            ncols: Columns of the grid.
+            figsize: Inches.
+        """
+        draw_results(self, self._loader(ds_idx, dl), max_n, shuffle, nrows, ncols, figsize)
+
+    def lr_find(
+        self,
+        start_lr: float = 1e-7,
+        end_lr: float = 10,
+        num_it: int = 100,
+        stop_div: bool = True,
+        show_plot: bool = True,
+        suggest_funcs: SuggestFunction | Sequence[SuggestFunction] = valley,
+    ) -> Any:
+        """Searches for a learning rate; afterwards the learner is as before, bit by bit.
+
+        Args:
+            start_lr: Rate of the first step.
+            end_lr: Rate of the last.
+            num_it: Steps; the training data is gone through as often as needed.
+            stop_div: Stop once the loss is 4 times its lowest.
+            show_plot: Draw the loss over the rate.
+            suggest_funcs: Of `valley`, `slide`, `steep`, `minimum`, or functions `(lrs, losses) -> rate` of
+                your own.
+
+        Returns:
+            A named tuple with one rate per function, in the order asked.
+
+        Raises:
+            TrainingError: Training diverged before there was anything to see.
+        """
+        return find_lr(self, start_lr, end_lr, num_it, stop_div, show_plot, suggest_funcs)
+
+    # Keeping and looking
+
+    def save(self, file: str | Path, with_opt: bool = True) -> Path:
+        """Writes weights and optimizer state to `path/model_dir/<file>.safetensors`, all of it or nothing.
+
+        Args:
+            file: Name without suffix, or an absolute path.
+            with_opt: Whether to keep the optimizer's state.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        path = self._checkpoint(file)
+        checkpoint.save_checkpoint(path, self.model, self._opt if with_opt else None)
+        return path
+
+    def load(
+        self, file: str | Path, device: str | torch.device | None = None, with_opt: bool = True
+    ) -> Learner:
+        """Reads what `save` wrote, into this learner's model.
+
+        Args:
+            file: Name without suffix, or an absolute path.
+            device: Read through this device; None takes the engine's.
+            with_opt: Whether to take over the optimizer's state, if the file has it.
+
+        Returns:
+            The learner.
+
+        Raises:
+            StorageError: There is no such file, or it is damaged.
+            ModelError: It is of another model; the message names the layers.
+        """
+        device = self.engine.device if device is None else device
+        checkpoint.load_checkpoint(self._checkpoint(file), self.model, self.opt if with_opt else None, device)
+        return self
+
+    def _checkpoint(self, file: str | Path) -> Path:
+        checkpoint.check_name(file)
+        return checkpoint.checkpoint_path(self.path / self.model_dir, file)
+
+    def get_submodule(self, target: str) -> nn.Module:
+        """A part of the model by its dotted name, e.g. `"0.model.stages.1"`.
+
+        Raises:
+            ModelError: There is none of that name; the message has the nearest ones.
+        """
+        try:
+            return self.model.get_submodule(target)
+        except AttributeError:
+            names = [name for name, _ in self.model.named_modules() if name]
+            near = difflib.get_close_matches(target, names, 3, 0.3) or names[:3]
+            raise ModelError(
+                "`get_submodule` needs the name of a part of the model",
+                f"there is no {target!r}",
+                f"Nearest: {', '.join(near)}. All: [name for name, _ in learn.model.named_modules()]",
+            ) from None
+
+    def summary(self) -> None:
+        """Prints the model's parts with their sizes and what is frozen, the loss and the optimizer."""
+        print(describe(self))
+
+    # Doors to rooms above, imported on call
+
+    def export(self, fname: str | Path = "export.wiggly") -> Path:
+        """Writes the bundle that anyone can predict with; a relative name is below `path`."""
+        from wiggly.bundle.export import export_bundle
+
+        return export_bundle(self, self.path / fname)
+
+    def report(self, path: str | Path = "report.html") -> Path:
+        """Writes a page about the data, the training and the errors; a relative name is below `path`."""
+        from wiggly.interpret.report import write_report
+
+        return write_report(self, self.path / path)
+
+
+def _single(tensors: tuple[Any, ...]) -> Any:
+    """One tensor for one, a tuple for several, None for none."""
+    return (tensors[0] if len(tensors) == 1 else tensors) if tensors else None

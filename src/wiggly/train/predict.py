@@ -1,0 +1,193 @@
+"""Predictions: one pass over a loader without learning, rows collected on the CPU.
+
+In: a learner and a loader. Out: `Rows`, from which `get_preds`, `predict_loader` and `predict` take what they
+return. Read next: `../records.py` for the records users get.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from wiggly.data.dataset import Dataset
+from wiggly.data.loader import DataLoader
+from wiggly.data.show import show_results
+from wiggly.errors import DataError, ItemError
+from wiggly.records import Batch, Prediction
+from wiggly.train.losses import activation_of, decodes_of, loss_per_item
+
+if TYPE_CHECKING:
+    from wiggly.train.learner import Learner
+
+__all__ = ["Rows", "collect", "draw_results", "encoded_of", "in_order", "predict_item"]
+
+
+@dataclass
+class Rows:
+    """Every row of a pass, concatenated; a model with several outputs gives a tuple in `probs`.
+
+    Attributes:
+        inputs: One tensor per input, only if asked for.
+        probs: Activated outputs.
+        targets: One tensor per target; empty without.
+        losses: Loss of each row, only if asked for.
+        positions: For each row its position in the data set.
+    """
+
+    inputs: tuple[Tensor, ...]
+    probs: Any
+    targets: tuple[Tensor, ...]
+    losses: Tensor | None
+    positions: list[int]
+
+
+def in_order(dl: Any) -> Any:
+    """A loader of ours, but unshuffled, complete, with the validation transforms; others as they are."""
+    if not isinstance(dl, DataLoader):
+        return dl
+    dataset = dl.dataset
+    if not dl.shuffle and not dl.drop_last and not getattr(dataset, "train", False):
+        return dl
+    if isinstance(dataset, Dataset):
+        dataset = copy.copy(dataset)
+        dataset.train = False
+    again = DataLoader(
+        dataset, dl.bs, num_workers=dl.num_workers, batch_tfms=dl.batch_tfms, seed=dl.seed, max_bad=dl.max_bad
+    )
+    again.bad_items = (
+        dl.bad_items
+    )  # shared: what is found unreadable in this pass belongs into the same report
+    return again
+
+
+def _joined(parts: list[Any]) -> Any:
+    if isinstance(parts[0], Tensor):
+        return torch.cat(parts)
+    return tuple(_joined(list(column)) for column in zip(*parts, strict=True))
+
+
+def _on_cpu(value: Any) -> Any:
+    return value.detach().cpu() if isinstance(value, Tensor) else tuple(_on_cpu(part) for part in value)
+
+
+def _picked(value: Any, order: Tensor) -> Any:
+    return value[order] if isinstance(value, Tensor) else tuple(_picked(part, order) for part in value)
+
+
+def collect(
+    learner: Learner,
+    dl: Any,
+    *,
+    with_input: bool = False,
+    with_loss: bool = False,
+    act: Callable[[Any], Any] | None = None,
+    reorder: bool = True,
+) -> Rows:
+    """One pass over a loader.
+
+    Args:
+        learner: Gives model, loss, engine and callbacks.
+        dl: Any loader.
+        with_input: Keep the inputs; they then come as users know them, images in [0, 1].
+        with_loss: Compute every row's loss; needs targets.
+        act: Activation; None takes the loss's.
+        reorder: Put rows in the order of the data set.
+
+    Raises:
+        DataError: The loader gives no rows, or no targets where losses are asked for.
+    """
+    activate = act or activation_of(learner.loss_func, learner.target_block)
+    batches: list[Batch] = []
+    preds: list[Any] = []
+    losses: list[Tensor] = []
+    for batch, pred in learner.outputs(dl, lend=not with_input):
+        if with_loss and not batch.targets:
+            raise DataError(
+                "losses need targets", "these items carry none", "Use test_dl(items, with_labels=True)."
+            )
+        if with_loss:
+            losses.append(loss_per_item(learner.loss_func, pred, batch.targets).cpu())
+        preds.append(_on_cpu(activate(pred)))
+        kept = _on_cpu(batch.inputs) if with_input else ()
+        batches.append(Batch(kept, _on_cpu(batch.targets), batch.positions))
+    if not batches:
+        raise DataError(
+            "there must be at least 1 item to predict", "the loader gave none", "Check the items."
+        )
+    rows = Rows(
+        _joined([b.inputs for b in batches]) if with_input else (),
+        _joined(preds),
+        _joined([b.targets for b in batches]) if batches[0].targets else (),
+        torch.cat(losses) if with_loss else None,
+        [position for b in batches for position in b.positions],
+    )
+    return _sorted(rows) if reorder else rows
+
+
+def _sorted(rows: Rows) -> Rows:
+    positions = torch.tensor(rows.positions)
+    order = positions.argsort(stable=True)
+    if torch.equal(order, torch.arange(len(order))):
+        return rows
+    losses = None if rows.losses is None else rows.losses[order]
+    targets, inputs = _picked(rows.targets, order), _picked(rows.inputs, order)
+    return Rows(inputs, _picked(rows.probs, order), targets, losses, positions[order].tolist())
+
+
+def encoded_of(learner: Learner, probs: Any) -> Any:
+    """Activated outputs as predicted targets: the loss knows best (its threshold), else the target block."""
+    block = learner.target_block
+    if hasattr(learner.loss_func, "decodes") or block is None:
+        return decodes_of(learner.loss_func, block)(probs)
+    return block.predicted(probs)
+
+
+def predict_item(learner: Learner, item: Any) -> Prediction:
+    """One item through loader, model and decoding; see `Learner.predict`."""
+    dl = learner.dls.test_dl([item], bs=1, num_workers=0)
+    try:
+        rows = collect(learner, dl)
+    except DataError:
+        for name, reason in dl.bad_items.items():
+            raise ItemError(name, reason, "Pass a file, an array or a picture that opens.") from None
+        raise
+    encoded = encoded_of(learner, rows.probs)
+    if not isinstance(encoded, Tensor):
+        index, probs = (tuple(part[0] for part in value) for value in (encoded, rows.probs))
+        return Prediction(index, cast("Any", index), cast("Any", probs))
+    block = learner.target_block
+    decoded = block.decode(encoded[0]) if block is not None else encoded[0].tolist()
+    return Prediction(decoded, encoded[0], rows.probs[0])
+
+
+def draw_results(
+    learner: Learner,
+    dl: Any,
+    max_n: int,
+    shuffle: bool,
+    nrows: int | None,
+    ncols: int | None,
+    figsize: tuple[float, float] | None,
+) -> None:
+    """The pictures behind `Learner.show_results`; see there."""
+    if learner.target_block is None:
+        raise DataError(
+            "`show_results` needs loaders built from blocks",
+            "these were given as they are",
+            "Draw what `learn.get_preds(with_input=True)` returns, or build the loaders with a DataBlock.",
+        )
+    if isinstance(dl, DataLoader):
+        learner.times_shown += 1  # so that every call shows other items, yet a rerun the same ones
+        seed = dl.seed + learner.times_shown
+        few = DataLoader(dl.dataset, max_n, shuffle, batch_tfms=dl.batch_tfms, seed=seed, num_workers=0)
+        batch = few.look(max_n)
+        dl = [batch.tensors if batch.targets else batch.inputs[0]]
+    rows = collect(learner, dl, with_input=True, reorder=False)
+    targets = rows.targets[0] if rows.targets else None
+    predicted = encoded_of(learner, rows.probs)
+    show_results(learner.dls, rows.inputs[0], targets, predicted, max_n, nrows, ncols, figsize)

@@ -1,0 +1,210 @@
+"""`from wiggly.vision.all import *`: the names a notebook on images types, and nothing else.
+
+Besides wiggly's own names it brings those a notebook leans on: `np pd plt torch nn F Path partial Image` and
+torchvision's resnets. Everything it brings stands in `__all__` below; the only one-letter names are `F` and
+`L`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.models import resnet18, resnet34, resnet50, resnet101, resnet152
+
+from wiggly.bundle.predictor import load_bundle, load_learner
+from wiggly.data.basics import L, first, range_of, set_seed, tensor
+from wiggly.data.block import DataBlock
+from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
+from wiggly.data.dataset import Datasets
+from wiggly.data.items import (
+    ColReader,
+    RegexLabeller,
+    get_files,
+    get_image_files,
+    parent_label,
+    using_attr,
+)
+from wiggly.data.loader import DataLoader
+from wiggly.data.loaders import DataLoaders
+from wiggly.data.split import (
+    ColSplitter,
+    FuncSplitter,
+    GrandparentSplitter,
+    IndexSplitter,
+    RandomSplitter,
+    TrainTestSplitter,
+)
+from wiggly.data.transform import Transform
+from wiggly.interpret.classification import ClassificationInterpretation
+from wiggly.interpret.interpretation import Interpretation
+from wiggly.train.callback import Callback, CancelBatch, CancelEpoch, CancelFit
+from wiggly.train.learner import Learner
+from wiggly.train.losses import (
+    BCEWithLogitsLossFlat,
+    CrossEntropyLossFlat,
+    LabelSmoothingCrossEntropy,
+    MSELossFlat,
+)
+from wiggly.train.lr_find import minimum, slide, steep, valley
+from wiggly.train.metrics import (
+    accuracy,
+    accuracy_multi,
+    error_rate,
+    mae,
+    mse,
+    rmse,
+    top_k_accuracy,
+)
+from wiggly.train.optim import SGD, Adam, wrap_optimizer
+from wiggly.train.scores import (
+    BalancedAccuracy,
+    CohenKappa,
+    F1Score,
+    F1ScoreMulti,
+    MatthewsCorrCoef,
+    Precision,
+    PrecisionMulti,
+    Recall,
+    RecallMulti,
+    RocAuc,
+    RocAucBinary,
+    RocAucMulti,
+)
+from wiggly.vision.augment import (
+    Brightness,
+    Contrast,
+    Flip,
+    FlipItem,
+    Normalize,
+    PadMode,
+    RandomResizedCrop,
+    Resize,
+    ResizeMethod,
+    Rotate,
+    Warp,
+    Zoom,
+    aug_transforms,
+    imagenet_stats,
+)
+from wiggly.vision.blocks import ImageBlock
+from wiggly.vision.files import resize_images, show_image, subplots, verify_images
+from wiggly.vision.image import PILImage, PILImageBW
+from wiggly.vision.learner import vision_learner
+from wiggly.vision.loaders import ImageDataLoaders
+from wiggly.vision.models import create_head, vision_model
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "BCEWithLogitsLossFlat",
+    "BalancedAccuracy",
+    "Brightness",
+    "Callback",
+    "CancelBatch",
+    "CancelEpoch",
+    "CancelFit",
+    "CategoryBlock",
+    "ClassificationInterpretation",
+    "CohenKappa",
+    "ColReader",
+    "ColSplitter",
+    "Contrast",
+    "CrossEntropyLossFlat",
+    "DataBlock",
+    "DataLoader",
+    "DataLoaders",
+    "Datasets",
+    "F",
+    "F1Score",
+    "F1ScoreMulti",
+    "Flip",
+    "FlipItem",
+    "FuncSplitter",
+    "GrandparentSplitter",
+    "Image",
+    "ImageBlock",
+    "ImageDataLoaders",
+    "IndexSplitter",
+    "Interpretation",
+    "L",
+    "LabelSmoothingCrossEntropy",
+    "Learner",
+    "MSELossFlat",
+    "MatthewsCorrCoef",
+    "MultiCategoryBlock",
+    "Normalize",
+    "PILImage",
+    "PILImageBW",
+    "PadMode",
+    "Path",
+    "Precision",
+    "PrecisionMulti",
+    "RandomResizedCrop",
+    "RandomSplitter",
+    "Recall",
+    "RecallMulti",
+    "RegexLabeller",
+    "RegressionBlock",
+    "Resize",
+    "ResizeMethod",
+    "RocAuc",
+    "RocAucBinary",
+    "RocAucMulti",
+    "Rotate",
+    "Tensor",
+    "TrainTestSplitter",
+    "Transform",
+    "TransformBlock",
+    "Warp",
+    "Zoom",
+    "accuracy",
+    "accuracy_multi",
+    "aug_transforms",
+    "create_head",
+    "error_rate",
+    "first",
+    "get_files",
+    "get_image_files",
+    "imagenet_stats",
+    "load_bundle",
+    "load_learner",
+    "mae",
+    "minimum",
+    "mse",
+    "nn",
+    "np",
+    "parent_label",
+    "partial",
+    "pd",
+    "plt",
+    "range_of",
+    "resize_images",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "rmse",
+    "set_seed",
+    "show_image",
+    "slide",
+    "steep",
+    "subplots",
+    "tensor",
+    "top_k_accuracy",
+    "torch",
+    "using_attr",
+    "valley",
+    "verify_images",
+    "vision_learner",
+    "vision_model",
+    "wrap_optimizer",
+]
