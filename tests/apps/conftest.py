@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.bundle.support import train_digits
 
 import wiggly
-from tests.bundle.support import train_digits
 
 SECONDS_TO_START = 120  # importing gradio and torch on a busy machine takes tens of them
 SECONDS_TO_STOP = 30
@@ -38,7 +38,7 @@ def bundle(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The page of that bundle, on a free port of this machine."""
     code = f"from wiggly.apps.page import serve; serve({str(bundle)!r}, port=17860)"
-    uploads, here = tmp_path_factory.mktemp("uploads"), tmp_path_factory.mktemp("here")
+    temporary, here = tmp_path_factory.mktemp("temporary"), tmp_path_factory.mktemp("here")
     source = Path(wiggly.__file__).parent.parent
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", code],
@@ -48,7 +48,7 @@ def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         cwd=here,
         env={
             **os.environ,
-            "GRADIO_TEMP_DIR": str(uploads),
+            "TMPDIR": str(temporary),
             "PYTHONPATH": str(source),
             "OMP_WAIT_POLICY": "passive",
         },
@@ -61,6 +61,7 @@ def served(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         finally:
             process.kill()
     assert list(here.iterdir()) == [], "serving must leave nothing in the current folder"
+    assert not list(temporary.rglob("*.png")), "no photo may outlive the server"
 
 
 def _address(process: subprocess.Popen[str]) -> str:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-
 from tests.apps.conftest import Served
+
 from wiggly.apps import page as module
 from wiggly.apps.page import make_app, score_line, serve
 from wiggly.bundle.manifest import Score
@@ -208,7 +208,7 @@ def test_hostile_texts_stay_text(predictor: Predictor) -> None:
 
 
 def test_score_line_says_everything() -> None:
-    line = score_line(Score("accuracy", 0.938, 1210, (0.897, 0.964), 0.19, "pug"))
+    line = score_line(Score("accuracy", 0.938, 1210, (0.897, 0.964), 0.19, "pug")).replace("\u00a0", " ")
     for part in ("93.8 %", "1,210", "89.7 to 96.4 %", "pug", "19.0 %"):
         assert part in line
 

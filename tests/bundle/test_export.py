@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
+import shutil
+import stat
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,6 +249,19 @@ def test_loaders_made_elsewhere(tmp_path: Path) -> None:
     refused(Learner(dls, nn.Flatten(), loss_func=nn.CrossEntropyLoss()), tmp_path, "no blocks|unknown")
 
 
+def test_photos_that_have_gone_do_not_stop_an_export(digits_folder: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(digits_folder, photos)
+    learn = learner(loaders(photos))
+    shutil.rmtree(photos)
+    with pytest.warns(UserWarning, match="exported without a score"):
+        path = learn.export(tmp_path / "x.wiggly")
+    predictor = load_bundle(path)
+    assert predictor.manifest.score is None
+    assert predictor.examples == []
+    assert predictor.predict(np.zeros((32, 32), np.uint8)).decoded in predictor.vocab
+
+
 # --- when the file cannot be written ------------------------------------------------------------------------
 def test_other_files_are_not_replaced(learn: Any, tmp_path: Path) -> None:
     photo = tmp_path / "photo.jpg"
@@ -266,9 +282,18 @@ def test_an_earlier_bundle_and_an_empty_file_are_replaced(learn: Any, exported: 
     load_bundle(learn.export(old))
 
 
-def test_folder_in_the_way(learn: Any, tmp_path: Path) -> None:
+def test_places_where_no_file_can_be(learn: Any, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="is a folder"):
         learn.export(tmp_path)
+    with pytest.raises(StorageError, match="too long"):
+        learn.export(tmp_path / ("x" * 300))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="Not a directory"):
+        learn.export(tmp_path / "file" / "x.wiggly")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="is a device"):
+        export_bundle(learn, tmp_path / "pipe", overwrite=True)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
 def test_full_disk_leaves_the_old_bundle(

@@ -22,7 +22,7 @@ from tests.bundle.support import entries_of, learner, rewrite
 
 from wiggly.bundle.predictor import Predictor, load_bundle, load_learner
 from wiggly.data.items import get_image_files
-from wiggly.errors import ArgumentError, BadItemsError, BundleError, ItemError, StorageError
+from wiggly.errors import ArgumentError, BundleError, ItemError, StorageError
 from wiggly.vision.augment import Resize, aug_transforms
 from wiggly.vision.loaders import ImageDataLoaders
 
@@ -85,7 +85,7 @@ def test_bad_items(predictor: Predictor, tmp_path: Path) -> None:
         predictor.predict(tmp_path / "missing.jpg")
     with pytest.raises(ArgumentError):
         predictor.predict(5)
-    with pytest.raises(BadItemsError, match=r"notes\.jpg"):
+    with pytest.raises(ItemError, match=r"notes\.jpg"):
         predictor.predict_batch([np.zeros((8, 8), np.uint8), text])
     assert predictor.predict_batch([]) == []
 

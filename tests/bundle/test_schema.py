@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wiggly.bundle.schema import Rule, SchemaError, from_json, schema_of, to_json
@@ -96,6 +96,7 @@ def test_schema_is_valid_and_describes() -> None:
     assert schema["$defs"]["Leg"]["properties"]["length"]["minimum"] == 0
 
 
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(
     st.builds(
         Animal,

@@ -29,6 +29,7 @@ class Tree(HTMLParser):
         self.open: list[str] = []
         self.starts: list[tuple[str, list[tuple[str, str | None]]]] = []
         self.text = ""
+        self.style = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.starts.append((tag, attrs))
@@ -40,7 +41,9 @@ class Tree(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
+        if self.open and self.open[-1] == "style":
+            self.style += data
+        else:
             self.text += data
 
 

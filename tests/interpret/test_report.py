@@ -1,4 +1,4 @@
-"""The report of really trained models, on real files: complete, closed in itself, written whole or not at all."""
+"""The report of a really trained model on real files: complete, closed in itself, whole or not there."""
 
 from __future__ import annotations
 
@@ -117,25 +117,18 @@ def test_a_table_as_source_names_files_too(folder: Path) -> None:
     assert not facts.phases
 
 
-def test_what_the_page_says_to_do_again_can_be_done(
-    learn: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_page_says_to_do_again_can_be_done(learn: Learner, tmp_path: Path) -> None:
     """The snippet is run as it stands: the same split, the same fits, a report."""
     pytest.importorskip("wiggly.vision.all", exc_type=ImportError)
-    monkeypatch.chdir(tmp_path)
+    program = gather(learn).snippet.replace('"report.html"', f'"{tmp_path / "again.html"}"')
     names: dict[str, Any] = {}
-    program = (
-        gather(learn)
-        .snippet.replace("learn = ", "learn = made = ")
-        .replace('"report.html"', 'here("r.html")')
-    )
     torch.manual_seed(0)
-    with learn.no_bar(), learn.no_logging():
-        exec(program, {**names, "here": lambda name: tmp_path / name, "__name__": "again"}, names)
-    again = names["made"]
-    assert (tmp_path / "r.html").is_file()
+    exec(program, names)
+    again = names["learn"]
+    assert (tmp_path / "again.html").is_file()
     assert list(map(str, again.dls.valid_ds.items)) == list(map(str, learn.dls.valid_ds.items))
-    assert [p["lr"] for p in again.recorder.phases] == pytest.approx([p["lr"] for p in learn.recorder.phases])
+    for phase, other in zip(again.recorder.phases, learn.recorder.phases, strict=True):
+        assert phase["lr"] == pytest.approx(other["lr"])
     assert again.recorder.values[-1][1] == pytest.approx(learn.recorder.values[-1][1], rel=1e-3)
 
 
@@ -166,6 +159,32 @@ def test_a_picture_that_vanished_is_left_out(learn: Learner, folder: Path) -> No
         assert len(gather(learn).examples[0]) == 3
     finally:
         vanished.write_bytes(content)
+
+
+def test_real_photos_with_pretrained_weights(shared: Path, tmp_path: Path) -> None:
+    """Ants and bees on frozen features: a good score, photos in the page, the cut file named."""
+    for part, n in (("train", 20), ("val", 10)):
+        for label in ("ants", "bees"):
+            (tmp_path / part / label).mkdir(parents=True)
+            for photo in sorted((shared / "data" / "hymenoptera" / part / label).glob("*.jpg"))[:n]:
+                shutil.copy(photo, tmp_path / part / label)
+    cut = sorted((tmp_path / "val" / "bees").iterdir())[3]
+    cut.write_bytes(cut.read_bytes()[:5000])
+    torch.manual_seed(0)
+    dls = ImageDataLoaders.from_folder(
+        tmp_path, valid="val", seed=0, item_tfms=Resize(96), bs=8, max_bad=0.1, device="cpu"
+    )
+    weights = shared / "weights" / "tf_efficientnet_lite0.in1k_backbone.fp16.safetensors"
+    learn = vision_learner(dls, "tf_efficientnet_lite0", weights=weights, train_bn=False)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(2, 5e-3)
+    text = parse(learn.report(tmp_path / "report.html").read_text(encoding="utf-8")).text
+    facts = gather(learn)
+    assert facts.score.n == 19
+    assert facts.score.accuracy > 0.6
+    assert "of 19 validation photos right" in text
+    assert f"val{os.sep}bees{os.sep}{cut.name}" in text
+    assert "Only 19 validation photos" in text
 
 
 def test_regression_is_refused() -> None:

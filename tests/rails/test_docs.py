@@ -45,7 +45,7 @@ def test_readme_blocks_run_in_order(
         for word, other in EXCHANGED.items():
             block = block.replace(word, other)
         exec(compile(block, str(ROOT / "README.md"), "exec"), namespace)
-    assert (tmp_path / "report.html").exists()
+    assert list(tmp_path.rglob("report.html"))
     assert list(tmp_path.rglob("photos.wiggly"))
     assert "0" in capsys.readouterr().out
 
@@ -111,7 +111,7 @@ def test_notebooks_run_from_top_to_bottom(
     assert not [output for output in outputs if output.get("name") == "stderr"], (
         "nothing is printed as an error"
     )
-    assert list(tmp_path.glob("*.wiggly"))
+    assert list(tmp_path.rglob("*.wiggly"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

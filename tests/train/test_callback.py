@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from tests.train.support import digit_learner, digit_loaders, equal, weights_of
+
 from wiggly.errors import ArgumentError
 from wiggly.train.callback import EVENTS, Callback, CancelBatch, CancelEpoch, CancelFit, as_callbacks
 
@@ -19,7 +19,9 @@ class Log(Callback):
 
 def _logger(name):
     def event(self, state, *error):
-        self.events.append(name if not name.endswith("batch") else f"{name}:{'train' if state.training else 'valid'}")
+        self.events.append(
+            name if not name.endswith("batch") else f"{name}:{'train' if state.training else 'valid'}"
+        )
 
     return event
 
@@ -83,7 +85,9 @@ def test_accumulating_two_half_batches_is_one_whole_batch() -> None:
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
 
     def trained(bs, cbs):
-        learn = digit_learner(dls=digit_loaders(bs=bs), model=linear(), splitter=lambda m: list(m.parameters()))
+        learn = digit_learner(
+            dls=digit_loaders(bs=bs), model=linear(), splitter=lambda m: list(m.parameters())
+        )
         learn.fit(1, 1e-2, cbs=cbs)
         assert learn.state.step == 4
         return weights_of(learn)["1.weight"]
@@ -126,7 +130,7 @@ def test_a_cancelled_validation_batch_does_not_count() -> None:
                 raise CancelBatch
 
     learn = digit_learner(cbs=SkipSecond())
-    whole = digit_learner().validate(dl=[batch for batch in list(learn.dls.valid)[:1]])
+    whole = digit_learner().validate(dl=list(learn.dls.valid)[:1])
     assert learn.validate() == pytest.approx(whole)
 
 

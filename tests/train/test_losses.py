@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.train.support import digit_learner
 from torch import nn
 
-from tests.train.support import digit_learner
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock
 from wiggly.errors import ArgumentError, TrainingError
 from wiggly.train.losses import (
@@ -55,7 +55,9 @@ def test_label_smoothing_is_torchs() -> None:
 def test_binary_cross_entropy_takes_integer_targets() -> None:
     ours = BCEWithLogitsLossFlat()(SCORES, HOT)
     torch.testing.assert_close(ours, F.binary_cross_entropy_with_logits(SCORES, HOT.float()))
-    assert torch.equal(BCEWithLogitsLossFlat(thresh=0.9).decodes(torch.tensor([0.8, 0.95])), torch.tensor([False, True]))
+    assert torch.equal(
+        BCEWithLogitsLossFlat(thresh=0.9).decodes(torch.tensor([0.8, 0.95])), torch.tensor([False, True])
+    )
 
 
 def test_squared_error_ignores_a_lonely_axis() -> None:
@@ -119,7 +121,9 @@ def test_an_unknown_loss_name_is_refused() -> None:
     ],
 )
 def test_the_loss_of_every_item(loss) -> None:
-    torch.testing.assert_close(loss_per_item(loss, SCORES, (CLASSES,)), F.cross_entropy(SCORES, CLASSES, reduction="none"))
+    torch.testing.assert_close(
+        loss_per_item(loss, SCORES, (CLASSES,)), F.cross_entropy(SCORES, CLASSES, reduction="none")
+    )
     assert getattr(loss, "reduction", "mean") == "mean"  # put back
 
 
@@ -159,7 +163,9 @@ def test_what_does_not_fit_is_explained(loss, pred, target, words: str) -> None:
 
 
 def test_what_fits_passes() -> None:
-    check_loss(nn.CrossEntropyLoss(), SCORES, (SCORES.softmax(1),))  # class probabilities are torch's good right
+    check_loss(
+        nn.CrossEntropyLoss(), SCORES, (SCORES.softmax(1),)
+    )  # class probabilities are torch's good right
     check_loss(nn.CrossEntropyLoss(ignore_index=255), PIXEL_SCORES, (PIXELS.clone().fill_(255),))
     check_loss(CrossEntropyLossFlat(axis=1), PIXEL_SCORES, (PIXELS,))
     check_loss(MSELossFlat(), torch.ones(6, 1), (torch.ones(6),))
@@ -169,7 +175,9 @@ def test_an_error_inside_the_loss_names_it_with_shapes() -> None:
     def my_loss(pred, target):
         return pred @ target
 
-    with pytest.raises(TrainingError, match=r"`my_loss`[\s\S]*output \(6, 4\) torch.float32; targets \(6,\) torch.int64"):
+    with pytest.raises(
+        TrainingError, match=r"`my_loss`[\s\S]*output \(6, 4\) torch.float32; targets \(6,\) torch.int64"
+    ):
         checked_loss(my_loss, SCORES, (CLASSES,), first=True)
     with pytest.raises(TrainingError, match="one number"):
         checked_loss(partial(F.cross_entropy, reduction="none"), SCORES, (CLASSES,), first=True)

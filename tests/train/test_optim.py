@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from tests.train.support import body_and_head, digit_learner, small_model
 from torch import nn
 
-from tests.train.support import body_and_head, digit_learner, small_model
 from wiggly.errors import ArgumentError, ModelError
 from wiggly.train.optim import (
     SGD,
@@ -129,7 +129,9 @@ def test_with_wd_bn_bias_everything_decays() -> None:
 
 
 def test_norm_and_bias_finds_layer_norms_too() -> None:
-    model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.GroupNorm(1, 2), nn.InstanceNorm1d(2, affine=True))
+    model = nn.Sequential(
+        nn.Linear(2, 2), nn.LayerNorm(2), nn.GroupNorm(1, 2), nn.InstanceNorm1d(2, affine=True)
+    )
     norms, biases = norm_and_bias(model)
     assert norms == {p for layer in list(model)[1:] for p in layer.parameters()}
     assert biases == {model[0].bias}
@@ -185,7 +187,9 @@ def test_frozen_groups_keep_their_norms_learning_only_if_asked() -> None:
 
 def test_held_norms_keep_their_statistics_even_without_parameters() -> None:
     model = nn.Sequential(
-        nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, affine=False)), nn.BatchNorm2d(2), nn.Conv2d(2, 1, 1)
+        nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2, affine=False)),
+        nn.BatchNorm2d(2),
+        nn.Conv2d(2, 1, 1),
     )
     model[0].requires_grad_(False)
     hold_frozen_norms(model.train())

@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-
 from tests.train.support import digit_learner
+
 from wiggly.errors import ArgumentError
 from wiggly.records import State
 from wiggly.train.callback import Callback
@@ -44,7 +44,9 @@ def test_fine_tune_has_the_rates_that_its_users_know() -> None:
     assert [max(rates) for rates in zip(*frozen, strict=True)] == pytest.approx([2e-4, 2e-4, 2e-3], rel=1e-6)
     assert frozen[99] == pytest.approx([2e-4, 2e-4, 2e-3], rel=1e-6)  # the peak is at 99 %
     assert unfrozen[0] == pytest.approx([2e-6, 2e-5, 2e-4], rel=1e-6)  # div 5
-    assert [max(rates) for rates in zip(*unfrozen, strict=True)] == pytest.approx([1e-5, 1e-4, 1e-3], rel=1e-6)
+    assert [max(rates) for rates in zip(*unfrozen, strict=True)] == pytest.approx(
+        [1e-5, 1e-4, 1e-3], rel=1e-6
+    )
     assert unfrozen[30] == pytest.approx([1e-5, 1e-4, 1e-3], rel=1e-6)  # the peak is at 30 %
     # One step before the end of the way down, from 1e-3 to 1e-8 over 70 steps.
     last = 1e-8 + (1e-3 - 1e-8) * (1 + math.cos(math.pi * 69 / 70)) / 2
@@ -67,7 +69,9 @@ def test_one_cycle_equals_torch() -> None:
         for step in range(steps - 1):
             # torch puts the peak at pct_start * steps - 1
             peak = 0.25 * steps - 1
-            progress = step / peak * 0.25 if step <= peak else 0.25 + 0.75 * (step - peak) / (steps - 1 - peak)
+            progress = (
+                step / peak * 0.25 if step <= peak else 0.25 + 0.75 * (step - peak) / (steps - 1 - peak)
+            )
             assert ours(progress) == pytest.approx(scheduler.get_last_lr()[0], rel=1e-9)
             scheduler.step()
 
@@ -105,7 +109,9 @@ def test_rates_for_groups(lr, n_groups: int, wanted: list[float]) -> None:
     assert rates_for(lr, n_groups) == pytest.approx(wanted, rel=1e-12)
 
 
-@pytest.mark.parametrize("lr", [[1e-3], (1e-3, 1e-4, 1e-5), 0, -1e-3, "fast", float("nan"), slice(None), [1e-3, None]])
+@pytest.mark.parametrize(
+    "lr", [[1e-3], (1e-3, 1e-4, 1e-5), 0, -1e-3, "fast", float("nan"), slice(None), [1e-3, None]]
+)
 def test_wrong_rates_are_refused(lr) -> None:
     with pytest.raises(ArgumentError):
         rates_for(lr, 2)

@@ -40,7 +40,10 @@ def measured(metric: SetMetric, pred: torch.Tensor, target: torch.Tensor) -> flo
         (scores.MatthewsCorrCoef(), sk.matthews_corrcoef(CLASSES, PRED)),
         (scores.HammingLoss(), sk.hamming_loss(CLASSES, PRED)),
         (scores.RocAuc(), sk.roc_auc_score(CLASSES, PROBS, multi_class="ovr")),
-        (scores.skm_to_wiggly(sk.zero_one_loss, normalize=False), sk.zero_one_loss(CLASSES, PRED, normalize=False)),
+        (
+            scores.skm_to_wiggly(sk.zero_one_loss, normalize=False),
+            sk.zero_one_loss(CLASSES, PRED, normalize=False),
+        ),
     ],
 )
 def test_scores_of_classes(metric: SetMetric, wanted: float) -> None:
@@ -71,7 +74,10 @@ def test_one_output_may_stand_for_two_classes() -> None:
     ("metric", "wanted"),
     [
         (scores.PrecisionMulti(thresh=0.4), sk.precision_score(HOT, YES, average="macro")),
-        (scores.RecallMulti(thresh=0.4, average="samples"), sk.recall_score(HOT, YES, average="samples", zero_division=0)),
+        (
+            scores.RecallMulti(thresh=0.4, average="samples"),
+            sk.recall_score(HOT, YES, average="samples", zero_division=0),
+        ),
         (scores.F1ScoreMulti(thresh=0.4), sk.f1_score(HOT, YES, average="macro")),
         (scores.RocAucMulti(), sk.roc_auc_score(HOT, SCORES)),
         (scores.APScoreMulti(average="micro"), sk.average_precision_score(HOT, SCORES, average="micro")),

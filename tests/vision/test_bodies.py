@@ -35,7 +35,9 @@ def test_statistics_are_the_bodys_own(arch: Any, mean: Any) -> None:
 
 
 def test_pretrained_inception_gets_the_range_it_was_trained_on() -> None:
-    net = torchvision.models.googlenet(weights=None, init_weights=False, transform_input=True, aux_logits=False)
+    net = torchvision.models.googlenet(
+        weights=None, init_weights=False, transform_input=True, aux_logits=False
+    )
     assert vision_model(net, 2).body.std.flatten().tolist() == [0.5] * 3
 
 
@@ -75,7 +77,7 @@ def test_bad_statistics_are_refused(stats: tuple[list[float], list[float]]) -> N
 
 
 def test_wrong_size_is_an_error_when_the_size_is_known() -> None:
-    with pytest.raises(ModelError, match="224×224 pixels(.|\n)*128×96") as caught:
+    with pytest.raises(ModelError, match=r"224×224 pixels(.|\n)*128×96") as caught:
         vision_model(VIT, 2, pretrained=False, image_size=(128, 96))
     assert "Resize(224)" in caught.value.fix and 'arch_args={"img_size": (128, 96)}' in caught.value.fix
 
@@ -102,8 +104,8 @@ def test_advice_about_the_size_works() -> None:
 
 def test_other_errors_pass_through() -> None:
     model = vision_model("test_resnet", 2, pretrained=False)
-    with pytest.raises(RuntimeError, match="size of tensor|expected input"):
-        model.body.model.conv1 = torch.nn.Conv2d(5, 8, 3)
+    model.body.model.conv1 = torch.nn.Conv2d(5, 8, 3)
+    with pytest.raises(RuntimeError, match="expected input"):
         model(torch.rand(2, 3, *model.body.size))
 
 

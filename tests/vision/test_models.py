@@ -45,7 +45,9 @@ def test_rebuilt_model_gives_the_same_bits(arch: Any, arguments: dict[str, Any])
 
 def test_what_has_no_description() -> None:
     own_head = vision_model("test_resnet", 2, pretrained=False, custom_head=nn.Flatten())
-    own_cut = vision_model("test_resnet", 2, pretrained=False, cut=lambda net: nn.Sequential(*list(net.children())[:3]))
+    own_cut = vision_model(
+        "test_resnet", 2, pretrained=False, cut=lambda net: nn.Sequential(*list(net.children())[:3])
+    )
     own_body = vision_model(nn.Conv2d(3, 4, 3), 2)
     not_ours = nn.Linear(1, 1)
     assert [model_config(m) for m in (own_head, own_cut, own_body, not_ours)] == [None] * 4
@@ -129,7 +131,8 @@ def test_init_fills_the_head() -> None:
 def test_models_need_neither_data_nor_training_code() -> None:
     code = (
         "import sys, wiggly.vision.models\n"
-        "bad = [m for m in sys.modules if m.startswith(('wiggly.train', 'wiggly.data', 'wiggly.interpret'))]\n"
+        "rooms = ('wiggly.train', 'wiggly.data', 'wiggly.interpret')\n"
+        "bad = [m for m in sys.modules if m.startswith(rooms)]\n"
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -70,13 +70,29 @@ def test_arguments_reach_the_constructor() -> None:
 
 @pytest.mark.parametrize("arch", ["test_resnet", torchvision.models.resnet18])
 def test_unknown_arguments_are_named(arch: Any) -> None:
-    with pytest.raises(ModelError, match="`arch_args` must be arguments of the architecture(.|\n)*nothing"):
+    with pytest.raises(ModelError, match=r"`arch_args` must be arguments of the architecture(.|\n)*nothing"):
         vision_model(arch, 2, pretrained=False, arch_args={"nothing": 1})
 
 
-def test_weights_of_another_kind_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="`weights` must be the path"):
-        vision_model("test_resnet", 2, weights=3)
+@pytest.mark.parametrize("weights", [3, torchvision.models.ResNet18_Weights.DEFAULT])
+def test_weights_of_another_kind_are_refused(weights: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"`weights` must be a \.safetensors file"):
+        vision_model("test_resnet", 2, weights=weights)
+
+
+def test_torchvisions_own_weights_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def get_model(name: str, weights: Any = None, **_: Any) -> nn.Module:
+        asked.append((name, weights))
+        return torchvision.models.resnet18(weights=None)
+
+    monkeypatch.setattr("wiggly.vision.networks.require_download", lambda *_: None)
+    monkeypatch.setattr(torchvision.models, "get_model", get_model)
+    entry = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    assert vision_model(torchvision.models.resnet18, 2, weights=entry).pretrained
+    assert vision_model(torchvision.models.resnet18, 2).pretrained
+    assert asked == [("resnet18", entry), ("resnet18", torchvision.models.ResNet18_Weights.DEFAULT)]
 
 
 def test_a_callable_is_asked_for_weights_if_it_takes_them() -> None:

@@ -10,11 +10,15 @@ import base64
 import errno
 import io
 import os
+import signal
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from html import escape
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -27,9 +31,11 @@ from wiggly.errors import ArgumentError, DependencyError, ItemError, WigglyError
 __all__ = ["make_app", "serve"]
 
 TOP = 5  # label bars
+LISTED = 1_000  # classes named at the foot of the page
 PORTS_TRIED = 100
 LARGEST_UPLOAD = "50mb"  # a 50-megapixel camera's JPEG is half of that
 KEPT_SECONDS = 3600  # Gradio stores uploads in a temporary folder; they are deleted when this old
+CLEANING_SECONDS = 300  # how often it looks
 
 FONTS = [
     "system-ui",
@@ -74,7 +80,7 @@ def make_app(predictor: Predictor) -> Any:
     with gradio.Blocks(
         title=manifest.title,
         analytics_enabled=False,
-        delete_cache=(KEPT_SECONDS, KEPT_SECONDS),
+        delete_cache=(CLEANING_SECONDS, KEPT_SECONDS),
         fill_width=False,
     ) as app:
         gradio.HTML(_head(predictor), elem_id="head", padding=False)
@@ -128,25 +134,51 @@ def serve(
     predictor = load_bundle(path)
     predictor.verify()
     free = _free_port(host, port)
-    app = make_app(predictor)
-    _, address, _ = app.launch(**_launch_settings(gradio, host, free))
-    print(f"{predictor.manifest.title}: {address}   (Ctrl-C stops)", flush=True)
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        print("Everybody who can reach this machine can use the page.", flush=True)
-    if open_browser:
-        webbrowser.open(address)
+    with _upload_folder():
+        app = make_app(predictor)
+        _, address, _ = app.launch(**_launch_settings(gradio, host, free))
+        print(f"{predictor.manifest.title}: {address}   (Ctrl-C stops)", flush=True)
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            print("Everybody who can reach this machine can use the page.", flush=True)
+        if open_browser:
+            webbrowser.open(address)
+        try:
+            _wait_for_the_end()
+        finally:
+            app.close(verbose=False)
+    print("stopped", flush=True)
+
+
+@contextmanager
+def _upload_folder() -> Generator[None]:
+    """A folder for Gradio's copies of photos, gone when serving ends; or the one the user has named."""
+    if "GRADIO_TEMP_DIR" in os.environ:
+        yield
+        return
+    with TemporaryDirectory(prefix="wiggly-app-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["GRADIO_TEMP_DIR"]
+
+
+def _wait_for_the_end() -> None:
+    """Until Ctrl-C, or SIGTERM, which is how a container is stopped."""
+    stop = threading.Event()
+    in_charge = threading.current_thread() is threading.main_thread()  # others may set no handler
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set()) if in_charge else None
     try:
-        threading.Event().wait()
+        stop.wait()
     except KeyboardInterrupt:
-        print("stopped", flush=True)
+        pass
     finally:
-        app.close(verbose=False)
+        if in_charge:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _import_gradio() -> ModuleType:
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = (
-        "False"  # read on import too: Gradio would look for a newer version
-    )
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # on import Gradio would ask whether it is the newest
     try:
         import gradio
     except ImportError as error:
@@ -238,8 +270,8 @@ def _complaint(error: WigglyError, photo: dict[str, Any]) -> str:
 
 def _names(vocab: list[Label]) -> list[str]:
     """Labels as text; those that read alike (`True` and "True") are told apart."""
-    texts = [str(label) for label in vocab]
-    return [text if texts.count(text) == 1 else repr(label) for text, label in zip(texts, vocab, strict=True)]
+    times = Counter(map(str, vocab))
+    return [str(label) if times[str(label)] == 1 else repr(label) for label in vocab]
 
 
 def _head(predictor: Predictor) -> str:
@@ -271,7 +303,8 @@ def score_line(score: Score) -> str:
 
 def _foot(predictor: Predictor) -> str:
     names, manifest = _names(predictor.vocab), predictor.manifest
-    listed = escape(", ".join(names))
+    more = f", and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    listed = escape(", ".join(names[:LISTED]) + more)
     terms = f" Terms of use: {escape(manifest.licence)}." if manifest.licence else ""
     return (
         f"<details><summary>It knows {len(names):,} classes and answers with one of them whatever the photo "

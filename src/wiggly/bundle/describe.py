@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import platform
 import sys
+import warnings
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from wiggly.bundle.predictor import preprocess, read_preprocessing
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock
 from wiggly.data.dataset import Dataset
 from wiggly.data.transform import Transform, is_active, transform_names
-from wiggly.errors import BundleError
+from wiggly.errors import BadItemsError, BundleError
 from wiggly.interpret.score import score_against
 from wiggly.vision.augment import Normalize
 from wiggly.vision.blocks import ImageBlock
@@ -121,8 +122,17 @@ def describe_model(learn: Learner) -> dict[str, Any]:
 
 
 def measure_score(learn: Learner) -> Score | None:
-    """Accuracy beside the constant answer, by one pass over the validation set; None if it has no items."""
-    found = learn.predict_loader(learn.dls.valid)
+    """Accuracy beside the constant answer, by one pass over the validation set.
+
+    Returns:
+        The score; None, with a warning, when the validation photos cannot be read any more: a trained
+        model must not be lost because they have been moved.
+    """
+    try:
+        found = learn.predict_loader(learn.dls.valid)
+    except BadItemsError as error:
+        warnings.warn(f"exported without a score: {error.received}", stacklevel=3)
+        return None
     if found.targets is None or len(found.positions) == 0:
         return None
     vocabulary, usual = learn.dls.vocab, _most_frequent(learn.dls.train.dataset)

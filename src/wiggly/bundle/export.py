@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
+import stat
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,6 +85,16 @@ def export_bundle(
         BundleError: The learner holds something that cannot travel as data (a network or transform of your
             own), or the bundle does not answer as the learner does. Nothing is written.
         StorageError: The file cannot be written. What was there before is untouched.
+
+    Example:
+        >>> from PIL import Image
+        >>> from wiggly import ImageDataLoaders, load_bundle, vision_learner
+        >>> photos = [Image.new("RGB", (32, 32), colour) for colour in ["red", "blue"] * 8]
+        >>> dls = ImageDataLoaders.from_lists(".", photos, ["red", "blue"] * 8, seed=1, bs=4)
+        >>> learn = vision_learner(dls, "test_resnet", pretrained=False)
+        >>> path = export_bundle(learn, "colours.wiggly", title="Red or blue", licence="CC0-1.0")
+        >>> load_bundle(path).vocab
+        ['blue', 'red']
     """
     place = Path(path).expanduser()
     _check_place(place, overwrite)
@@ -124,9 +135,18 @@ def _title(learn: Learner) -> str:
 
 def _check_place(place: Path, overwrite: bool) -> None:
     """Find out before the work is done whether the result can be put there and would destroy nothing."""
-    if place.is_dir():
-        raise StorageError("`path` must name a file", f"'{place}' is a folder", "Name a file in it.")
-    if place.exists() and place.stat().st_size and not (overwrite or is_bundle(place)):
+    try:
+        there = place.stat()
+    except FileNotFoundError:
+        there = None
+    except OSError as error:  # a name that is too long, a file where a folder should be
+        raise StorageError(
+            "`path` must name a file", f"'{place}' cannot: {error.strerror}", "Choose another name."
+        ) from error
+    if there is not None and not stat.S_ISREG(there.st_mode):
+        what = "a folder" if stat.S_ISDIR(there.st_mode) else "a device"
+        raise StorageError("`path` must name a file", f"'{place}' is {what}", "Name a file in a folder.")
+    if there is not None and there.st_size and not (overwrite or is_bundle(place)):
         raise StorageError(
             "`path` must be free or an earlier bundle",
             f"'{place}' is a file of another kind",

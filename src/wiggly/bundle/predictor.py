@@ -109,8 +109,8 @@ class Predictor:
         """Predict one item.
 
         Args:
-            item: Path, bytes of an image file, PIL image, array `(h, w)` or `(h, w, c)` or tensor `(c, h,
-                w)`.
+            item: Path, bytes of an image file, PIL image, array `(h, w)` or `(h, w, c)`, or tensor
+                `(c, h, w)`.
 
         Returns:
             `(label, index, probs)`; `probs` has one entry for each class of `vocab`.
@@ -132,7 +132,7 @@ class Predictor:
             One prediction per item, in their order.
 
         Raises:
-            BadItemsError: Some cannot be read as an image; the message names them.
+            ItemError: One cannot be read as an image; the message names it.
         """
         wanted = list(items)
         if not wanted:
@@ -153,8 +153,8 @@ class Predictor:
         """Run the worked examples and compare with what the learner answered.
 
         Args:
-            tolerance: Largest difference of a probability allowed; between machines, rounding alone stays
-                below 1e-5.
+            tolerance: Largest difference of a probability allowed: above what rounding does, below what
+                anybody would notice.
 
         Returns:
             The largest difference seen; 0.0 without examples.
@@ -208,6 +208,15 @@ def load_bundle(path: str | os.PathLike[str], device: str | torch.device = "cpu"
     Raises:
         StorageError: The file cannot be read.
         BundleError: It is no bundle, damaged, changed after it was written, or of a newer version.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("holiday.jpg").write_text("a photo, perhaps")
+        >>> load_bundle("holiday.jpg")
+        Traceback (most recent call last):
+        ...
+        wiggly.errors.BundleError: 'holiday.jpg' must be a bundle; it is a file of another kind.
+        Pass the path of a file that `learn.export` wrote.
     """
     return Predictor(read_archive(path), device, f"'{os.fspath(path)}'")
 

@@ -220,21 +220,23 @@ class DataBlock:
     def _read_targets(
         self, items: Sequence[Any], split: Split, blocks: Sequence[Block]
     ) -> list[dict[int, Any] | None]:
-        """Fits the blocks; target values of all items are read once and kept, inputs are not touched."""
+        """Fits the blocks; the values of all items are read once and kept where a block has to know them."""
         raws: list[dict[int, Any] | None] = []
         for side, (block, getter) in enumerate(zip(blocks, self._getters, strict=True)):
-            if side < self.n_inp or not block.loss:
+            is_target = side >= self.n_inp and bool(block.loss)
+            if not is_target and type(block).fit is Block.fit:  # nothing to learn: read when it is loaded
                 raws.append(None)
                 continue
             unsaid = self.get_y is None and self._given_getters is None
-            if unsaid and isinstance(block, CategoryBlock):
+            if unsaid and is_target and isinstance(block, CategoryBlock):
                 raise ArgumentError(
                     "`get_y` must say how an item's label is found",
                     "it was not given",
                     "Pass e.g. get_y=parent_label.",
                 )
             positions = [*split.train, *split.valid]
-            known = dict(zip(positions, read_labels(items, positions, getter, "get_y"), strict=True))
+            what = "get_x" if side < self.n_inp else "get_y"
+            known = dict(zip(positions, read_labels(items, positions, getter, what), strict=True))
             block.fit([known[i] for i in split.train])
             _check_targets(block, items, known, split)
             raws.append(known)

@@ -153,7 +153,7 @@ class Dataset(Sequence[tuple[Any, ...]]):
                     else f"it raised {type(error).__name__}: {error}"
                 )
                 raise DataError(
-                    f"the transform {transform_names([transform])[0]} must accept every item and return an image",
+                    f"the transform {transform_names([transform])[0]} must work on every item",
                     f"{reason} (on '{self.item_name(position)}')",
                     "A callable in `item_tfms` gets a PIL image and returns an image or a uint8 array (h, "
                     "w, c).",

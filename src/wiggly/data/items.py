@@ -199,7 +199,8 @@ class ColReader:
 
     Args:
         cols: A column's name or position, or a list of them (then a list is returned).
-        pref: Put before the value. A folder given as a `Path` is joined to it; an absolute path stays as it is.
+        pref: Put before the value. A folder given as a `Path` is joined to it; an absolute path stays as it
+            is.
         suff: Put after the value, e.g. ".jpg".
         label_delim: Split the value at this text into a list of labels; an empty value gives an empty list.
 
@@ -270,11 +271,12 @@ class TableItems(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return self.subset(range(len(self))[index])
+        position = range(len(self))[int(index)]  # raises the IndexError that ends a loop over the rows
         if hasattr(self.table, "iloc"):
-            return self.table.iloc[index]
+            return self.table.iloc[position]
         import pandas as pd
 
-        return pd.Series(self._frame.row(int(index)), index=self._frame.columns, name=int(index))
+        return pd.Series(self._frame.row(position), index=self._frame.columns, name=position)
 
     def subset(self, positions: Sequence[int]) -> TableItems:
         """The rows at these positions, in this order."""

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from wiggly.data.blocks import Block
 from wiggly.data.dataset import Dataset
-from wiggly.data.transform import LendStatistics, Transform, is_active
+from wiggly.data.transform import LendStatistics, Transform, is_active, transform_names
 from wiggly.errors import ArgumentError, BadItemsError, DataError, ItemError
 from wiggly.records import Batch
 
@@ -64,7 +64,7 @@ class DataLoader:
             unless this is 0.
 
     Raises:
-        ArgumentError: `bs` below 1, or both `bs` and `batch_size`.
+        ArgumentError: `bs` below 1, `num_workers` below 0, or both `bs` and `batch_size`.
 
     Example:
         >>> list(DataLoader(range(5), bs=2))
@@ -94,6 +94,12 @@ class DataLoader:
         if self.bs < 1:
             raise ArgumentError(
                 "`bs` must be at least 1", f"it is {self.bs}", "Pass a positive number, e.g. bs=64."
+            )
+        if num_workers is not None and num_workers < 0:
+            raise ArgumentError(
+                "`num_workers` must not be negative",
+                f"it is {num_workers}",
+                "Pass 0 to load without threads.",
             )
         if len(dataset) == 0:
             raise DataError(
@@ -159,6 +165,10 @@ class DataLoader:
             "at least 1 item of a batch must be readable", f"none is: {names}", "Repair or remove them."
         )
 
+    def one_batch(self) -> tuple[Tensor, ...]:
+        """A batch for looking at, on this loader's device."""
+        return tuple(t.to(self.device) if self.device is not None else t for t in self.look().tensors)
+
     def repeat(self, position: int, n: int) -> Batch:
         """The same item `n` times with `n` different draws, as `show_batch(unique=True)` shows it."""
         batches = [self._assemble([position], LOOKING + k, ()) for k in range(n)]
@@ -197,7 +207,7 @@ class DataLoader:
         n = len(self.dataset)
         if not self.shuffle:
             return list(range(n))
-        return np.random.default_rng([self.seed, epoch]).permutation(n).tolist()
+        return np.random.default_rng([self.seed % 2**64, epoch]).permutation(n).tolist()
 
     def _run(self, order: list[int], epoch: int, stats: Statistics | None, bs: int = 0) -> Iterator[Batch]:
         bs = bs or self.bs
@@ -232,23 +242,26 @@ class DataLoader:
         if not isinstance(self.dataset, Dataset):
             return self._collate_plain(positions)
         rows = _Rows(self.dataset, len(positions))
+        # Callables get images in [0, 1], so lent statistics wait until after them.
+        late = [t for t in self.batch_tfms if is_active(t, self.dataset.train)]
+        early, late = ((), [*late, *extra]) if late else (extra, late)
         for position in positions:
             try:
-                rows.add(position, item_seed(self.seed, epoch, position), extra)
+                rows.add(position, item_seed(self.seed, epoch, position), early)
             except ItemError as error:
                 if not self.max_bad:  # no item may be missing from predictions
                     raise
                 self._skip(self.dataset.item_name(position), error.reason)
         batch = rows.batch()
-        for k, transform in enumerate(self.batch_tfms):
-            if len(batch) and is_active(transform, self.dataset.train):
+        for k, transform in enumerate(late):
+            if len(batch):
                 inputs = self._batch_transform(transform, batch, epoch, k)
                 batch = Batch(inputs, batch.targets, batch.positions)
         return batch
 
     def _batch_transform(self, transform: Any, batch: Batch, epoch: int, k: int) -> tuple[Tensor, ...]:
         if not isinstance(transform, Transform):
-            return (*(transform(t) for t in batch.inputs[:1]), *batch.inputs[1:])
+            return (_called(transform, batch.inputs[0]), *batch.inputs[1:])
         # One of ours behind a callable that ended the fused run: act on the rows as they now are.
         blocks: list[Block] = self.dataset.blocks[: self.dataset.n_inp]
         rows: list[list[Tensor]] = []
@@ -276,6 +289,30 @@ class DataLoader:
                 "Repair or remove them (`dls.bad_items` names those found so far), or pass a larger "
                 "`max_bad`.",
             )
+
+
+def _called(transform: Any, images: Tensor) -> Tensor:
+    """What a user's own callable makes of the input batch.
+
+    Raises:
+        DataError: It fails, or does not return a tensor with as many rows.
+    """
+    name = transform_names([transform])[0]
+    try:
+        changed = transform(images)
+    except Exception as error:
+        raise DataError(
+            f"the callable {name} in `batch_tfms` must accept every batch",
+            f"it raised {type(error).__name__}: {error} on a batch of shape {tuple(images.shape)}",
+            "It gets the images as a float tensor (n, c, h, w) in [0, 1] and returns one like it.",
+        ) from error
+    if not isinstance(changed, Tensor) or changed.shape[:1] != images.shape[:1]:
+        raise DataError(
+            f"the callable {name} in `batch_tfms` must return a tensor with one row per item",
+            f"it returned {tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__}",
+            "It gets the images as a float tensor (n, c, h, w) in [0, 1] and returns one like it.",
+        )
+    return changed
 
 
 class _Rows:

@@ -231,7 +231,7 @@ class DataLoaders(Sequence[Any]):
             num_workers: Threads; None as in validation.
 
         Raises:
-            ArgumentError: These loaders were not built from blocks.
+            ArgumentError: These loaders were not built from blocks, or a single item was given.
         """
         template = self.valid
         if not isinstance(template, DataLoader) or not isinstance(template.dataset, Dataset):
@@ -239,6 +239,12 @@ class DataLoaders(Sequence[Any]):
                 "`test_dl` needs loaders built by a DataBlock",
                 f"the validation loader is a {type(template).__name__}",
                 "Build a loader of your own for the new items.",
+            )
+        if isinstance(test_items, (str, bytes, Path)):
+            raise ArgumentError(
+                "`test_items` must be a list of items",
+                f"it is the single item {test_items!r:.80}",
+                "Pass [item], or get_image_files(folder) for all photos of a folder.",
             )
         ds = template.dataset
         items = as_items(test_items)

@@ -23,8 +23,9 @@ __all__ = ["Series", "confusion_table", "heat_map", "line_chart", "nice_ticks"]
 
 # Units of the viewBox; text in it is scaled with the drawing, see `.chart text` in report.css.
 WIDTH, HEIGHT = 520, 280
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 16, 44
+LEFT, RIGHT, TOP, BOTTOM = 62, 16, 18, 54
 LARGEST_MAP = 200  # cells on a side: 1,000 classes are shown in blocks of 5 x 5
+ROOMY = 15  # classes: with more, the cells of the table are made smaller
 LONGEST_LINE = 400  # points: more than the pixels they would share
 
 
@@ -121,7 +122,7 @@ def _axes(box: _Box, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> Html
             element("text", {"x": LEFT - 8, "y": y, "dy": "0.35em", "text-anchor": "end"}, f"{tick:g}")
         )
     for tick in x_ticks:
-        place = {"x": box.x(tick), "y": HEIGHT - BOTTOM + 18, "text-anchor": "middle"}
+        place = {"x": box.x(tick), "y": HEIGHT - BOTTOM + 22, "text-anchor": "middle"}
         parts.append(element("text", place, f"{tick:g}"))
     middle = {"x": (LEFT + WIDTH - RIGHT) / 2, "y": HEIGHT - 6, "text-anchor": "middle"}
     return join([*parts, element("text", middle, "epochs")])
@@ -163,8 +164,9 @@ def confusion_table(counts: npt.NDArray[Any], labels: Sequence[str]) -> Html:
         ]
         body.append(element("tr", None, element("th", {"scope": "row"}, name), *cells))
     caption = "Confusion matrix: rows are the actual class, columns the predicted one"
+    kind = "confusion dense" if len(labels) > ROOMY else "confusion"
     parts = element("thead", None, element("tr", None, *head)), element("tbody", None, *body)
-    return captioned(element("table", {"class": "confusion", "aria-label": caption}, *parts), caption)
+    return captioned(element("table", {"class": kind, "aria-label": caption}, *parts), caption)
 
 
 def _cell(n: int, share: float, right: bool) -> Html:

@@ -7,7 +7,7 @@ actual class, columns the predicted one. Read next: `report.py`, which puts all 
 from __future__ import annotations
 
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -55,15 +55,16 @@ class ClassificationInterpretation(Interpretation):
 
     def __init__(self, dl: Any, predictions: Predictions, blocks: tuple[Block | None, Block | None]) -> None:
         super().__init__(dl, predictions, blocks)
-        block = self.target_block
-        loss = "cross_entropy" if block is None else block.loss
-        if loss != "cross_entropy" or self.preds.ndim != 2:
-            received = f"the target is a {type(block).__name__}, outputs are {tuple(self.preds.shape)}"
-            raise ArgumentError(
-                "classification needs one category per item", received, "Use `Interpretation` instead."
-            )
+        block, shape = self.target_block, tuple(self.preds.shape)
         # Loaders made outside wiggly name no classes: then they are called 0, 1, 2, ...
-        self.vocab: list[Any] = list(range(self.preds.shape[1])) if block is None else list(block.vocab)
+        vocab = range(shape[-1]) if block is None else block.vocab
+        if vocab is None or (block is not None and block.loss != "cross_entropy") or len(shape) != 2:
+            raise ArgumentError(
+                "classification needs one category per item",
+                f"the target is a {type(block).__name__}, outputs are {shape}",
+                "Use `Interpretation` instead.",
+            )
+        self.vocab: list[Any] = list(vocab)
         self.decoded = self.preds.argmax(dim=1)
 
     @property
@@ -112,7 +113,7 @@ class ClassificationInterpretation(Interpretation):
 
         counts = self.confusion_matrix()
         values = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) if normalize else counts
-        side = min(2.5 + 0.4 * len(self.vocab), 20.0)
+        side = min(3.5 + 0.35 * len(self.vocab), 20.0)
         figure, axes = plt.subplots(figsize=figsize or (side, side), dpi=dpi, layout="constrained")
         axes.imshow(values, cmap=cmap, interpolation="nearest")
         # The matrix takes about three quarters of the figure; 72 points to an inch.
@@ -133,7 +134,7 @@ class ClassificationInterpretation(Interpretation):
 
         actual, predicted, classes = self.targs.numpy(), self.decoded.numpy(), range(len(self.vocab))
         text = classification_report(
-            actual, predicted, labels=list(classes), target_names=self.labels, zero_division=0.0
+            actual, predicted, labels=list(classes), target_names=self.labels, zero_division=cast("Any", 0.0)
         )
         print(text)
 

@@ -1,5 +1,4 @@
-"""From a learner to the facts of its report: validation predicted once, a few pictures read again, the
-history.
+"""From a learner to the facts of its report: predictions, a few pictures read again, the history.
 
 In: a trained Learner. Out: `Facts`. Read next: `training.py`, what it says about model and training.
 """
@@ -87,11 +86,10 @@ def gather(learn: Learner) -> Facts:
 
 
 def _noun(learn: Learner) -> str:
-    blocks = learn.dls.input_blocks
-    if not blocks or not isinstance(blocks[0], ImageBlock):
+    dataset = _dataset(learn.dls.valid)
+    if dataset is None or not isinstance(dataset.blocks[0], ImageBlock):
         return "items"
-    name = learn.dls.valid.dataset.item_name(0)
-    return "photos" if name.lower().endswith(PHOTO_SUFFIXES) else "images"
+    return "photos" if _file(dataset, 0).lower().endswith(PHOTO_SUFFIXES) else "images"
 
 
 def _root(learn: Learner) -> str:

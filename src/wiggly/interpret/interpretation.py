@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from wiggly.data.dataset import Dataset
+from wiggly.data.loader import DataLoader
 from wiggly.errors import ArgumentError, DataError
 from wiggly.records import Predictions
 from wiggly.train.predict import collect, in_order
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from wiggly.train.learner import Learner
 
 __all__ = ["Interpretation", "TopLosses"]
+
+LONGEST_TITLE = 32  # characters: what fits above a picture of 3 inches; longer ones take two lines
 
 
 class TopLosses(NamedTuple):
@@ -134,16 +138,12 @@ class Interpretation:
 
         Raises:
             ItemError: It can no longer be read.
-            DataError: The loader has no data set to read from.
+            DataError: The loader is not one of wiggly's.
         """
-        dataset = getattr(self.dl, "dataset", None)
-        if dataset is None:
-            raise DataError(
-                "an item is read again from `dl.dataset`",
-                "this loader has none",
-                "Use a loader of DataBlock or ImageDataLoaders.",
-            )
-        return dataset[self.positions[row]][0]
+        if not isinstance(self.dl, DataLoader):  # the order of a foreign loader need not be its data set's
+            rule, fix = "an item is read again from wiggly's own loader", "Build it with DataBlock."
+            raise DataError(rule, f"this is a {type(self.dl).__name__}", fix)
+        return self.dl.dataset[self.positions[row]][0]
 
     def plot_top_losses(
         self,
@@ -173,7 +173,10 @@ class Interpretation:
             )
         axes = _grid(len(rows), nrows, figsize, self.heading)
         for row, axis in zip(rows, axes, strict=True):
-            self.input_block.draw(self.read(row), axis, title=self.title(row))
+            title = self.title(row)
+            if len(title) > LONGEST_TITLE:
+                title = title.replace(" / ", "\n", 1)
+            self.input_block.draw(self.read(row), axis, title=title)
 
     @property
     def heading(self) -> str:
@@ -197,8 +200,9 @@ class Interpretation:
 
 def item_name(dl: Any, position: int) -> str:
     """The data set's name of an item, `item 12` where it has none."""
-    name = getattr(getattr(dl, "dataset", None), "item_name", None)
-    return str(name(position)) if name else f"item {position}"
+    if isinstance(dl, DataLoader) and isinstance(dl.dataset, Dataset):
+        return dl.dataset.item_name(position)
+    return f"item {position}"
 
 
 def _grid(n: int, nrows: int | None, figsize: tuple[float, float] | None, heading: str) -> list[Axes]:

@@ -56,6 +56,8 @@ def replacing(path: str | Path) -> Generator[Path]:
         _flush(aside)
         os.replace(aside, target)
         _flush(target.parent)
+    except StorageError:
+        raise
     except (OSError, SafetensorError) as error:
         raise _storage_error(target, error) from error
     finally:
@@ -75,8 +77,6 @@ def _flush(path: Path) -> None:
 
 
 def _storage_error(target: Path, error: Exception) -> StorageError:
-    if isinstance(error, StorageError):
-        return error
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     kept = " The file that was there is untouched." if target.exists() else ""
     return StorageError(

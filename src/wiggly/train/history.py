@@ -186,15 +186,11 @@ class History(Callback):
         measured = {"train_loss": self.smooth_loss, **state.row}
         seconds = time.perf_counter() - self._epoch_started
         values = [measured.get(name, math.nan) for name in self.metric_names[1:-1]]
-        state.row = {
-            "epoch": state.epoch,
-            **dict(zip(self.metric_names[1:-1], values, strict=True)),
-            "time": seconds,
-        }
+        state.row = {"epoch": state.epoch, **measured, "time": seconds}
         self.values.append(values)
         self.epoch_ends.append(len(self.losses))
-        row = [None if math.isnan(value) else value for value in state.row.values()]
-        self.phases[-1]["rows"].append(row)
+        row = [state.epoch, *values, seconds]
+        self.phases[-1]["rows"].append([None if math.isnan(value) else value for value in row])
 
     def cleanup(self, state: State) -> None:
         self._unread, self._evaluating = [], False

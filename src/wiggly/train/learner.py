@@ -106,16 +106,12 @@ class Learner(Loop):
         """Trains with the rate going up and then down once (Smith & Topin, arXiv:1708.07120).
 
         Args:
-            n_epoch: Passes over the training data, at least 1.
+            n_epoch: As for `fit`, and so are `wd`, `cbs`, `reset_opt` and `start_epoch`.
             lr_max: Highest rate: a number, `slice(low, high)` over the groups, or a list.
             div: The rate starts at `lr_max / div`.
             div_final: It ends at `lr_max / div_final`.
             pct_start: Share of the steps on the way up.
-            wd: Weight decay of this fit.
             moms: Momentum at start, peak and end; None takes the learner's.
-            cbs: Callbacks of this fit.
-            reset_opt: Start with a new optimizer.
-            start_epoch: First epoch that is run; those before it count as done.
         """
         moms = self.moms if moms is None else moms
         scheduler = one_cycle_scheduler(self.rates(lr_max), moms, div, div_final, pct_start)
@@ -145,10 +141,8 @@ class Learner(Loop):
             pct_start: Share of the second phase on the way up.
             div: The second phase starts at its highest rate divided by this.
             div_final: Both end at their highest rate divided by this.
-            wd: Weight decay.
-            moms: Momentum at start, peak and end.
-            cbs: Callbacks of both phases.
-            reset_opt: Start with a new optimizer.
+            wd: As for `fit`, and so are `cbs` and `reset_opt`; they hold for both phases.
+            moms: Momentum at start, peak and end; None takes the learner's.
         """
         if epochs < 0 or freeze_epochs < 0 or epochs + freeze_epochs < 1:
             given = f"epochs={epochs}, freeze_epochs={freeze_epochs}"
@@ -185,7 +179,9 @@ class Learner(Loop):
         known_bad = len(self._bad_items)
         self.run(n_epoch, [scheduler, self.recorder, Progress(), *self.cbs, *as_callbacks(cbs)], start_epoch)
         if self.show_table and len(self._bad_items) > known_bad:
-            print(f"{len(self._bad_items)} unreadable items were skipped; `dls.bad_items` names them.")
+            n = len(self._bad_items)
+            told = "1 unreadable item was" if n == 1 else f"{n} unreadable items were"
+            print(f"{told} skipped; `dls.bad_items` names {'it' if n == 1 else 'them'}.")
 
     @property
     def _bad_items(self) -> dict[str, str]:

@@ -59,6 +59,9 @@ class Loop:
         self.cbs, self.metrics = as_callbacks(cbs), metrics
         self.path = Path(getattr(dls, "path", ".") if path is None else path)
         self.model_dir, self.model_config = model_dir, model_config
+        self.command: str | None = (
+            None  # the command line behind this learner, for the report; set by the CLI
+        )
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
         self.engine = LocalEngine(getattr(dls, "device", None)) if engine is None else engine
         self.recorder, self.state = History(self), State()
@@ -192,6 +195,7 @@ class Loop:
         with self._using(State(n_epochs=n_epochs), callbacks):
             self.engine.start_fit()
             self.opt.zero_grad()
+            self.opt.align()
             try:
                 self._stage("fit", CancelFit, lambda: self._epochs(start_epoch))
             except BaseException as error:  # Ctrl-C as well: callbacks get to put things back
@@ -214,7 +218,9 @@ class Loop:
             self.loss_func.to(self.engine.device)
         try:
             yield
-            state.batch = state.pred = state.loss = None  # else they would hold a batch's memory; kept on errors
+            state.batch = state.pred = state.loss = (
+                None  # else they would hold a batch's memory; kept on errors
+            )
         finally:
             nested = bool(before[1])
             self._active = before[1]

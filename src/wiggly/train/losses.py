@@ -193,24 +193,16 @@ def loss_for(block: Any) -> nn.Module:
     return known[block.loss]()
 
 
-def _softmax(pred: Tensor) -> Tensor:
-    return pred.softmax(1)
-
-
-def _argmax(activated: Tensor) -> Tensor:
-    return activated.argmax(1)
-
-
-def _half(activated: Tensor) -> Tensor:
-    return activated > 0.5
-
-
-def _same(tensor: Any) -> Any:
-    return tensor
-
-
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"softmax": _softmax, "sigmoid": torch.sigmoid, "none": _same}
-DECODERS: dict[str, Callable[[Any], Any]] = {"softmax": _argmax, "sigmoid": _half, "none": _same}
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "softmax": lambda pred: pred.softmax(1),
+    "sigmoid": torch.sigmoid,
+    "none": lambda pred: pred,
+}
+DECODERS: dict[str, Callable[[Any], Any]] = {
+    "softmax": lambda activated: activated.argmax(1),
+    "sigmoid": lambda activated: activated > 0.5,
+    "none": lambda activated: activated,
+}
 
 
 def _kind_of(loss_func: LossFunction, block: Any) -> str:
@@ -252,7 +244,7 @@ def decodes_of(loss_func: LossFunction, block: Any = None) -> Callable[[Any], An
     if own is not None:
         return own
     if isinstance(loss_func, nn.NLLLoss):
-        return _argmax
+        return DECODERS["softmax"]
     return DECODERS[_kind_of(loss_func, block)]
 
 

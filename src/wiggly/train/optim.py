@@ -149,13 +149,21 @@ class Optimizer:
                 str(error),
                 "Pass with_opt=False to leave it out.",
             ) from error
-        self._wd = dict(
-            zip(map(id, self.param_groups), original, strict=True)
-        )  # torch has made new group dicts
+        # torch has made new group dicts
+        self._wd = dict(zip(map(id, self.param_groups), original, strict=True))
+        self.align()
+
+    def align(self) -> None:
+        """Brings running averages to their parameters' device and memory format.
+
+        Needed whenever a model was moved: torch's fused kernels pair numbers by address, so averages in
+        another format than the weights would silently be given to the wrong ones.
+        """
         for parameter, values in self.inner.state.items():
             for name, value in values.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    # In the parameter's own memory format, else the fast kernels do not apply.
+                if not isinstance(value, Tensor) or value.shape != parameter.shape or not value.ndim:
+                    continue
+                if value.device != parameter.device or value.stride() != parameter.stride():
                     values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
     def __repr__(self) -> str:

@@ -190,14 +190,14 @@ def choose_display(bar: bool = True) -> Display:
     return PlainDisplay()
 
 
-def cells_of(row: dict[str, float]) -> list[str]:
+def cells_of(columns: list[str], row: dict[str, float]) -> list[str]:
     """One line of the table: 6 decimals, minutes and seconds, a dash for what was not measured.
 
     Example:
-        >>> cells_of({"epoch": 0, "train_loss": 0.25, "valid_loss": float("nan"), "time": 61.2})
+        >>> cells_of(["epoch", "train_loss", "valid_loss", "time"], {"epoch": 0, "train_loss": 0.25, "time": 61.2})
         ['0', '0.250000', '-', '01:01']
     """
-    return [_cell(name, value) for name, value in row.items()]
+    return [_cell(name, row[name]) if name in row else "-" for name in columns]
 
 
 def _cell(name: str, value: float) -> str:
@@ -207,7 +207,7 @@ def _cell(name: str, value: float) -> str:
         minutes, seconds = divmod(round(value), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes:02}:{seconds:02}"
-    return "-" if math.isnan(value) else f"{value:.6f}"
+    return f"{value:.6f}"
 
 
 class Progress(Callback):
@@ -254,7 +254,7 @@ class Progress(Callback):
 
     def after_epoch(self, state: State) -> None:
         if self.display is not None and self.learner.show_table and self.n_steps is None:
-            self.display.row(cells_of(state.row))
+            self.display.row(cells_of(self.learner.recorder.metric_names, state.row))
 
     def cleanup(self, state: State) -> None:
         if self.display is not None:

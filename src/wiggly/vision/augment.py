@@ -57,8 +57,8 @@ imagenet_stats: tuple[tuple[float, float, float], tuple[float, float, float]] = 
 
 Size = int | tuple[int, int]
 
-# Of both tilts of a `Warp` together; a strong perspective that still shows the whole picture.
-LARGEST_TILT = 0.9
+# Of both tilts of a `Warp` together. From 0.73 on, a corner of the target lies behind the horizon.
+LARGEST_TILT = 0.7
 
 
 class ResizeMethod:
@@ -240,7 +240,8 @@ class RandomResizedCrop(GeometricTransform):
             self.min_scale,
             "Pass e.g. 0.35.",
         )
-        ratio = tuple(self.ratio) if isinstance(self.ratio, (tuple, list)) else ()
+        given: Any = self.ratio
+        ratio: tuple[float, ...] = tuple(given) if isinstance(given, Iterable) else ()
         _check(
             len(ratio) == 2 and 0 < ratio[0] <= ratio[1],
             "`ratio` must be two positive numbers, the smaller first",
@@ -408,7 +409,6 @@ class Warp(_InPlaceTransform):
         m = self.magnitude
         tilt_x = random.uniform(-m, m) if self.draw_x is None else self.draw_x
         tilt_y = random.uniform(-m, m) if self.draw_y is None else self.draw_y
-        # Where the two tilts reach 1 together, a corner lies on the line of its neighbours and the map folds.
         together = max(1.0, (abs(tilt_x) + abs(tilt_y)) / LARGEST_TILT)
         tilt_x, tilt_y = tilt_x / together, tilt_y / together
         h, w = size

@@ -140,7 +140,8 @@ def size_error(traits: Traits, shape: Sequence[int], error: Exception) -> ModelE
     if not traits.made_for_size:
         return ModelError(
             f"`{traits.label}` must be able to take the images",
-            f"it fails on {channels} channels of {height}×{width} pixels" + (f" ({reason})" if reason else ""),
+            f"it fails on {channels} channels of {height}×{width} pixels"
+            + (f" ({reason})" if reason else ""),
             "Resize the images, e.g. item_tfms=Resize(224), or pass another architecture",
         )
     fix = f"Pass item_tfms=Resize({_side(traits.size)})"

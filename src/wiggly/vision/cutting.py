@@ -2,7 +2,7 @@
 
 In: a module and its `Traits`. Out: a module that gives features, and how it is called. One rule cuts all of
 torchvision's classification families (before the first child called avgpool, classifier, fc, ...);
-`cut_torchvision` has the three exceptions. timm's networks are not taken apart: they offer
+`cut_torchvision` has the exceptions. timm's networks are not taken apart: they offer
 `forward_features`. Read next: `networks.py`, where the modules come from.
 """
 
@@ -179,7 +179,8 @@ def cut_torchvision(module: nn.Module) -> nn.Module:
         if name in HEADS:
             break
         if not name.lower().startswith("aux"):  # auxiliary classifiers of GoogLeNet and Inception
-            kept[name] = child
+            # MaxVit's blocks are a list that its `forward` runs through.
+            kept[name] = nn.Sequential(*child) if isinstance(child, nn.ModuleList) else child
     if kind == "DenseNet":  # this one is a function in its `forward`
         kept["relu"] = nn.ReLU(inplace=True)
     return nn.Sequential(kept)

@@ -31,6 +31,9 @@ cv2.setNumThreads(1)
 
 # A file of a few bytes can claim JPEG's limit of 65,535 pixels per side, 13 GB; phones reach 200 megapixels.
 LARGEST_JPEG = 500_000_000
+# Huffman coding spends at least 1 bit on 8×8 pixels; a file that claims more is cut or made to harm.
+MOST_PIXELS_PER_BYTE = 512
+HARMLESS_JPEG = 10_000_000
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.32, table 4
 # EXIF 2.32: where the first row and column of the stored image belong -> how numpy brings it upright.
@@ -155,14 +158,14 @@ def _read_file(path: Path, name: str) -> bytes:
 def _open_bytes(data: bytes, channels: int, name: str) -> EncodedImage:
     if data[:2] == b"\xff\xd8":
         try:
-            height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+            stored_height, stored_width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+            height, width = int(stored_height), int(stored_width)
         except (ValueError, KeyError):  # KeyError: a header cut off before the colours are named
-            colours = "damaged"
-            height = width = 0
-        if height * width > LARGEST_JPEG:
+            height, width, colours = 0, 0, "damaged"
+        if height * width > min(LARGEST_JPEG, max(HARMLESS_JPEG, MOST_PIXELS_PER_BYTE * len(data))):
             raise ItemError(
                 name,
-                f"too many pixels: {width:,}×{height:,}",
+                f"too many pixels: {width:,}×{height:,} in {len(data):,} bytes",
                 "Make it smaller; such files are refused as unsafe.",
             )
         # CMYK and its kin go through Pillow, which knows Adobe's inverted values.
@@ -170,7 +173,7 @@ def _open_bytes(data: bytes, channels: int, name: str) -> EncodedImage:
             orientation = _orientation(data)
             if orientation in _SWAPS_SIDES:
                 height, width = width, height
-            return EncodedImage(name, int(height), int(width), channels, data=data, orientation=orientation)
+            return EncodedImage(name, height, width, channels, data=data, orientation=orientation)
     return _from_array(_by_pillow(data, name, channels), name)
 
 

@@ -407,6 +407,8 @@ def _target_of_table(df: Any, columns: str | int | Sequence[str | int], several:
     if several:
         return MultiCategoryBlock
     frame = nw.from_native(df, eager_only=True)
+    if isinstance(columns, str) and columns not in frame.columns:
+        return CategoryBlock  # reading the labels will say which columns there are
     position = columns if isinstance(columns, int) else list(frame.columns).index(str(columns))
     return RegressionBlock if frame[:, position].dtype.is_float() else CategoryBlock
 

@@ -230,8 +230,9 @@ def body_groups(model: nn.Module) -> list[list[nn.Parameter]]:
         ModelError: It is no `VisionModel`.
 
     Example:
-        >>> [len(group) for group in body_groups(vision_model("test_resnet", 10, pretrained=False))]
-        [48, 6]
+        >>> body, head = body_groups(vision_model("test_resnet", 10, pretrained=False))
+        >>> len(head)
+        6
     """
     if not isinstance(model, VisionModel):
         raise ModelError(

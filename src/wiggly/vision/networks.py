@@ -167,10 +167,11 @@ def pretrained_network(
         ModelError: The weights are not to be had or do not fit.
     """
     path = Path(weights) if isinstance(weights, (str, Path)) else None
-    if weights is not None and path is None and not isinstance(weights, torchvision.models.WeightsEnum):
+    theirs = source.library == "torchvision" and isinstance(weights, torchvision.models.WeightsEnum)
+    if weights is not None and path is None and not theirs:
         raise ArgumentError(
-            "`weights` must be the path of a .safetensors file or one of torchvision's weights",
-            f"got a {type(weights).__name__}",
+            "`weights` must be a .safetensors file, or torchvision's own weights for its constructors",
+            f"got {weights!r} for '{source.name}'",
             'Pass weights="FILE.safetensors"',
         )
     if source.library == "timm":

@@ -1,0 +1,171 @@
+"""Files, labels and rows: what is found where, and how an item is called."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wiggly.data.items import (
+    ColReader,
+    RegexLabeller,
+    TableItems,
+    as_items,
+    get_files,
+    get_image_files,
+    item_name,
+    parent_label,
+    using_attr,
+)
+from wiggly.errors import ArgumentError, DataError, LabelError
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in (
+        "cat/b.jpg",
+        "cat/a.JPG",
+        "cat/deep/er/c.jpeg",
+        "dog/d.png",
+        "dog/notes.txt",
+        "dog/movie.mp4",
+        "dog/._d.png",
+        ".hidden/e.jpg",
+        "f.webp",
+        "no_suffix",
+        "jpg",
+        "g.svg",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "album.jpg").mkdir()
+    return tmp_path
+
+
+def names(files: Any, root: Path) -> list[str]:
+    return [f.relative_to(root).as_posix() for f in files]
+
+
+def test_image_files(tree: Path) -> None:
+    found = get_image_files(tree)
+    assert names(found, tree) == ["cat/a.JPG", "cat/b.jpg", "cat/deep/er/c.jpeg", "dog/d.png", "f.webp"]
+    assert all(isinstance(f, Path) for f in found)
+    assert get_image_files(str(tree)) == found
+    assert names(get_image_files(tree, recurse=False), tree) == ["f.webp"]
+    assert names(get_image_files(tree, folders=["dog"]), tree) == ["dog/d.png"]
+    assert names(get_image_files(tree, folders="dog"), tree) == ["dog/d.png"]
+    assert names(get_files(tree, [".TXT"]), tree) == ["dog/notes.txt"]
+    assert len(get_files(tree)) == 10  # everything without a leading dot
+
+
+def test_links(tree: Path) -> None:
+    (tree / "again").symlink_to(tree, target_is_directory=True)
+    (tree / "cat" / "up").symlink_to(tree / "cat", target_is_directory=True)
+    (tree / "broken.jpg").symlink_to(tree / "nowhere.jpg")
+    outside = tree.parent / f"{tree.name} elsewhere"
+    outside.mkdir()
+    (outside / "z.jpg").touch()
+    (tree / "linked").symlink_to(outside, target_is_directory=True)
+    found = names(get_image_files(tree), tree)
+    assert "linked/z.jpg" in found and sum(n.endswith("a.JPG") for n in found) == 1
+
+
+def test_folders_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file.txt").touch()
+    for path, what in ((tmp_path / "missing", "missing"), (tmp_path / "file.txt", "a file")):
+        with pytest.raises(DataError, match=f"is {what}") as caught:
+            get_image_files(path)
+        assert str(path) in str(caught.value) and os.getcwd() in str(caught.value)
+    assert get_image_files(tmp_path) == []
+
+
+def test_parent_label() -> None:
+    assert parent_label(Path("a/Bär/1.jpg")) == parent_label("a/Bär/1.jpg") == "Bär"
+
+
+def test_regex_labeller_is_res() -> None:
+    pattern = r"([^/]+)_\d+.jpg$"
+    for text in ("pets/great_pyrenees_12.jpg", "Abyssinian_1.jpg"):
+        want = re.search(pattern, text).group(1)  # type: ignore[union-attr]
+        assert RegexLabeller(pattern)(text) == RegexLabeller(pattern)(Path(text)) == want
+    assert RegexLabeller(r"(\w+)/", match=True)("pets/a.jpg") == "pets"
+    with pytest.raises(LabelError, match=r"'x\.png'"):
+        RegexLabeller(pattern)("x.png")
+    with pytest.raises(LabelError):
+        RegexLabeller(r"a(.)", match=True)("xab")
+    with pytest.raises(ArgumentError, match="group"):
+        RegexLabeller(r"\d+")
+    with pytest.raises(ArgumentError, match="regular expression"):
+        RegexLabeller("(")
+
+
+def test_using_attr() -> None:
+    assert using_attr(RegexLabeller(r"^(.*)_\d+.jpg$"), "name")(Path("x_1.jpg/american_bulldog_3.jpg")) == "american_bulldog"
+
+
+TABLE = {"file": ["a", "b", "c"], "tags": ["x y", "", "y"], "score": [0.5, 1.5, 2.5], "n": [1, 2, 3]}
+
+
+@pytest.fixture(params=["pandas", "polars", "pyarrow"])
+def table(request: pytest.FixtureRequest) -> Any:
+    library = pytest.importorskip(request.param)
+    return library.table(TABLE) if request.param == "pyarrow" else library.DataFrame(TABLE)
+
+
+def test_rows_of_any_table(table: Any) -> None:
+    items = as_items(table)
+    assert isinstance(items, TableItems) and len(items) == 3
+    rows = list(items)
+    assert [r["file"] for r in rows] == list("abc") and [r["n"] for r in rows] == [1, 2, 3]
+    assert [r["score"] for r in items.subset([2, 0])] == [2.5, 0.5]
+    assert len(items[1:]) == 2 and items[1:][0]["file"] == "b"
+    assert items[np.int64(2)]["file"] == "c"
+    assert ColReader("file", pref="p/", suff=".jpg")(rows[0]) == "p/a.jpg"
+    assert ColReader("tags", label_delim=" ")(rows[0]) == ["x", "y"]
+    assert ColReader("tags", label_delim=" ")(rows[1]) == []
+    assert ColReader(2)(rows[1]) == 1.5 and ColReader(["n", "file"])(rows[2]) == [3, "c"]
+    with pytest.raises(DataError, match=r"'nope'; the columns are \['file', 'tags'"):
+        ColReader("nope")(rows[0])
+    with pytest.raises(DataError, match="no column 9"):
+        ColReader(9)(rows[0])
+
+
+def test_rows_keep_their_own_names() -> None:
+    table = pd.DataFrame({"file": list("abc")}, index=[10, 20, 30])
+    items = as_items(table[table.file != "b"])
+    assert [r["file"] for r in items] == ["a", "c"]
+    assert item_name(items[1], 1) == "row 30"
+
+
+def test_col_reader_joins_folders() -> None:
+    row = pd.Series({"file": "a.jpg", "full": "/photos/b.jpg", "tags": float("nan")})
+    assert Path(ColReader("file", pref=Path("root/x"))(row)) == Path("root/x/a.jpg")
+    assert ColReader("full", pref=Path("root"))(row) == "/photos/b.jpg"
+    assert ColReader("file", pref=Path("root"), suff=".png")(row) == os.path.join("root", "a.jpg.png")
+    assert ColReader("tags", label_delim=";")(row) == []
+    assert ColReader("file")({"file": "of a dict"}) == "of a dict"
+
+
+def test_as_items() -> None:
+    assert as_items([1, 2]) == [1, 2] and as_items(range(3)) == range(3)
+    assert as_items(x for x in "ab") == ["a", "b"]
+    array = np.zeros((3, 4, 4))
+    assert as_items(array) is array
+    for series in (pd.Series(["a", "b"], index=[7, 9]), pd.Series(["a", "b"]).astype("category")):
+        assert list(as_items(series)) == ["a", "b"]  # a series' own index need not count from 0
+    for path in ("photos", Path("photos")):
+        with pytest.raises(DataError, match="get_items=get_image_files"):
+            as_items(path)
+
+
+def test_item_names() -> None:
+    from PIL import Image
+
+    assert item_name(Path("a/b.jpg"), 3) == "a/b.jpg" and item_name("b.jpg", 3) == "b.jpg"
+    assert item_name(Image.new("L", (2, 2)), 3) == item_name(np.zeros(3), 3) == "item 3"
+    assert item_name(pd.Series({"a": 1}, name=12), 3) == "row 12"
