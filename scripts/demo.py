@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 
-from environment import ROOT, call, prepare, program, quiet_threads
+from environment import call, prepare, program, quiet_threads
 
 # No pretrained weights: the demo works offline, and 8x8 scans do not resemble photos. A mirrored digit is no
 # digit.
@@ -23,7 +23,6 @@ def main():
     python = prepare(".venv", ["app"])
     call(python, "scripts/make_digits.py", "digits")
     wiggly(python, *shlex.split(TRAIN))
-    print(f"\nReport: {ROOT / 'report.html'}\nBundle: {ROOT / 'digits.wiggly'}", flush=True)
     if os.environ.get("SERVE", "1") not in ("0", "no", "false"):
         port = os.environ.get("PORT")
         wiggly(python, "app", "digits.wiggly", *(["--port", port] if port else []))

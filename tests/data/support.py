@@ -37,5 +37,5 @@ def photo_folder(root: Path, classes: dict[str, int], kind: str = "png") -> Path
         (root / name).mkdir(parents=True, exist_ok=True)
         for i in range(n):
             picture = Image.fromarray(noise(20 + i % 5, 24 + i % 7, seed=1000 * c + i))
-            picture.save(root / name / f"{name}_{i}.{kind}")
+            picture.save(root / name / f"{Path(name).name or 'photo'}_{i}.{kind}")
     return root

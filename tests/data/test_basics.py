@@ -47,5 +47,8 @@ def test_set_seed(seed: int) -> None:
 def test_tensor_from_anything() -> None:
     assert tensor(1, 2).tolist() == tensor([1, 2]).tolist() == tensor(np.array([1, 2])).tolist() == [1, 2]
     assert tensor(2.5).dtype == tensor(np.float64(2.5)).dtype == tensor([0.5]).dtype == torch.float32
-    assert tensor(pd.Series([1.5, 2])).tolist() == [1.5, 2.0] and tensor(pd.DataFrame({"a": [1]})).shape == (1, 1)
+    assert tensor(pd.Series([1.5, 2])).tolist() == [1.5, 2.0] and tensor(pd.DataFrame({"a": [1]})).shape == (
+        1,
+        1,
+    )
     assert tensor(Image.new("RGB", (3, 2))).shape == (2, 3, 3)

@@ -90,7 +90,7 @@ def test_labels_that_cannot_be() -> None:
     with pytest.raises(LabelError, match="one is missing"):
         block.encode(None)
     for unhashable in (["a"], {"a": 1}, np.array(["a"])):
-        with pytest.raises(LabelError, match="single value.*\n.*MultiCategoryBlock"):
+        with pytest.raises(LabelError, match=r"single value.*\n.*MultiCategoryBlock"):
             fitted([unhashable, ["b"]])
     with pytest.raises(LabelError, match=r"at least 2 classes; the training items have 1: \['a'\]"):
         fitted("aa")
@@ -106,7 +106,9 @@ def test_multi_hot_is_scikit_learns(labels: list[list[str]]) -> None:
     block.fit(labels)
     want = peer.fit_transform(labels)
     assert list(block.vocab) == peer.classes_.tolist()
-    assert torch.equal(torch.stack([block.encode(x) for x in labels]), torch.tensor(want, dtype=torch.float32))
+    assert torch.equal(
+        torch.stack([block.encode(x) for x in labels]), torch.tensor(want, dtype=torch.float32)
+    )
     assert [sorted(set(x)) for x in labels] == [block.decode(block.encode(x)) for x in labels]
 
 

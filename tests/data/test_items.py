@@ -105,7 +105,10 @@ def test_regex_labeller_is_res() -> None:
 
 
 def test_using_attr() -> None:
-    assert using_attr(RegexLabeller(r"^(.*)_\d+.jpg$"), "name")(Path("x_1.jpg/american_bulldog_3.jpg")) == "american_bulldog"
+    assert (
+        using_attr(RegexLabeller(r"^(.*)_\d+.jpg$"), "name")(Path("x_1.jpg/american_bulldog_3.jpg"))
+        == "american_bulldog"
+    )
 
 
 TABLE = {"file": ["a", "b", "c"], "tags": ["x y", "", "y"], "score": [0.5, 1.5, 2.5], "n": [1, 2, 3]}

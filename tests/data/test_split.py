@@ -1,4 +1,4 @@
-"""Splitters against torch, scikit-learn and the folder names; answers of a user's own splitter are checked."""
+"""Splitters against torch, scikit-learn and folder names; the answers of a user's own are checked."""
 
 from __future__ import annotations
 
@@ -104,8 +104,14 @@ def test_col_splitter(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[0, 1, 0, 1], [0.0, 1.0, float("nan"), 1.0], [None, True, False, True], ["False", "True", "no", "valid"]]
-    + [pd.array([None, True, False, True], dtype="boolean"), pd.array([0, 1, None, 1], dtype="Int64")],
+    [
+        [0, 1, 0, 1],
+        [0.0, 1.0, float("nan"), 1.0],
+        [None, True, False, True],
+        ["False", "True", "no", "valid"],
+        pd.array([None, True, False, True], dtype="boolean"),
+        pd.array([0, 1, None, 1], dtype="Int64"),
+    ],
 )
 def test_col_splitter_reads_what_csv_files_hold(values: Any) -> None:
     """Words are read as words, and a missing mark does not put the row into validation."""

@@ -15,7 +15,7 @@ from wiggly.train.optim import (
     SGD,
     Adam,
     Optimizer,
-    hold_frozen_norms,
+    hold_norms,
     layer_groups,
     make_optimizer,
     norm_and_bias,
@@ -191,8 +191,7 @@ def test_held_norms_keep_their_statistics_even_without_parameters() -> None:
         nn.BatchNorm2d(2),
         nn.Conv2d(2, 1, 1),
     )
-    model[0].requires_grad_(False)
-    hold_frozen_norms(model.train())
+    hold_norms(model.train(), set(model[0].parameters()))
     model(torch.randn(4, 1, 3, 3))
     assert model[0][1].running_mean.eq(0).all()
     assert model[1].running_mean.ne(0).any()

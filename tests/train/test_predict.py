@@ -95,6 +95,8 @@ def test_a_list_of_batches_is_a_loader() -> None:
     assert preds.shape == (7, 10)
     assert torch.equal(targets, y)
     assert learn.get_preds(dl=[x])[1] is None
+    rows = learn.predict_loader([x])
+    assert (rows.targets, rows.losses, rows.positions) == (None, None, list(range(7)))
     assert learn.validate(dl=[(x, y)])[0] == pytest.approx(F.nll_loss(preds.log(), y).item(), rel=1e-5)
 
 

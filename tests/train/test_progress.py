@@ -147,4 +147,4 @@ def test_skipped_items_are_told_once(capsys: pytest.CaptureFixture[str]) -> None
             learn.dls.train.bad_items["broken.jpg"] = "truncated"
 
     learn.fit(1, cbs=Find())
-    assert "1 unreadable item was skipped; `dls.bad_items` names it." in capsys.readouterr().out
+    assert "Items skipped as unreadable: 1; `dls.bad_items` names them." in capsys.readouterr().out

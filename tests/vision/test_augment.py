@@ -1,4 +1,4 @@
-"""The named transforms: hand-computed geometry, distributions of the draws, validation, JSON and bad arguments."""
+"""The named transforms: geometry by hand, distributions of the draws, validation, JSON, bad arguments."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.data.support import gradient, noise
 from torchvision.transforms import v2
 
-from tests.data.support import gradient, noise
 from wiggly.data.block import DataBlock
 from wiggly.data.split import IndexSplitter
 from wiggly.data.transform import Transform
@@ -51,13 +51,17 @@ def box_of(transform: Any, size: tuple[int, int], seed: int = 0, train: bool = T
 
 
 def block(item_tfms: Any, batch_tfms: Any = None) -> DataBlock:
-    return DataBlock((ImageBlock,), item_tfms=item_tfms, batch_tfms=batch_tfms, splitter=IndexSplitter([0]), n_inp=1)
+    return DataBlock(
+        (ImageBlock,), item_tfms=item_tfms, batch_tfms=batch_tfms, splitter=IndexSplitter([0]), n_inp=1
+    )
 
 
 def both_sides(item_tfms: Any, batch_tfms: Any = None, pixels: Any = None, n: int = 8) -> tuple[Any, Any]:
     """The training batch and the validation batch of the same picture."""
     picture = gradient() if pixels is None else pixels
-    dls = block(item_tfms, batch_tfms).dataloaders([picture] * (n + 1), bs=n, num_workers=0, seed=3, device="cpu")
+    dls = block(item_tfms, batch_tfms).dataloaders(
+        [picture] * (n + 1), bs=n, num_workers=0, seed=3, device="cpu"
+    )
     return next(iter(dls.train))[0], next(iter(dls.valid))[0]
 
 
@@ -146,7 +150,9 @@ def test_random_resized_crop_in_validation() -> None:
     assert found == pytest.approx((32, 32, 512 * share, 512 * share))
     found = box_of(RandomResizedCrop(224), (512, 768), train=False)
     assert found == pytest.approx((128 + 32, 32, 448, 448))
-    assert box_of(RandomResizedCrop(64, val_xtra=0), (512, 512), train=False) == pytest.approx((0, 0, 512, 512))
+    assert box_of(RandomResizedCrop(64, val_xtra=0), (512, 512), train=False) == pytest.approx(
+        (0, 0, 512, 512)
+    )
 
 
 # ------------------------------------------------------------------------------ one transform at a time
@@ -242,7 +248,10 @@ def test_aug_transforms_list() -> None:
     assert names(aug_transforms()) == ["Flip", "Warp", "Rotate", "Zoom", "Brightness", "Contrast"]
     nothing = aug_transforms(do_flip=False, max_rotate=0, max_zoom=1.0, max_lighting=0, max_warp=0)
     assert nothing == []
-    assert names(aug_transforms(flip_vert=True, max_rotate=0, max_zoom=1, max_lighting=0, max_warp=0)) == ["Flip"] * 2
+    assert (
+        names(aug_transforms(flip_vert=True, max_rotate=0, max_zoom=1, max_lighting=0, max_warp=0))
+        == ["Flip"] * 2
+    )
     assert aug_transforms(xtra_tfms=[Rotate(90)])[-1] == Rotate(90)
     assert aug_transforms(size=64)[-1] == Resize(64, "squish")
     assert aug_transforms(size=64, min_scale=0.5)[-1].min_scale == 0.5
@@ -268,7 +277,8 @@ def test_aug_transforms_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    "batch_tfms", [aug_transforms(size=24), aug_transforms(size=24, min_scale=0.5), aug_transforms(mult=4, size=24)]
+    "batch_tfms",
+    [aug_transforms(size=24), aug_transforms(size=24, min_scale=0.5), aug_transforms(mult=4, size=24)],
 )
 def test_validation_changes_only_the_size(batch_tfms: list[Any]) -> None:
     train, valid = both_sides(Resize(48), batch_tfms, noise())
@@ -305,7 +315,9 @@ def test_own_callables_anywhere() -> None:
         seen.append(picture.size)
         return np.asarray(picture) // 2
 
-    train, valid = both_sides([Resize((30, 40), "squish"), darker, lambda p: p.rotate(90, expand=True), Flip(1.0)])
+    train, valid = both_sides(
+        [Resize((30, 40), "squish"), darker, lambda p: p.rotate(90, expand=True), Flip(1.0)]
+    )
     assert set(seen) == {(40, 30)} and train.shape[2:] == (40, 30)
     assert torch.equal(train[0], valid[0].flip(-1)) and float(train.max()) < 0.51
 

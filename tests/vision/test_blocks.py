@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-
 from tests.data.support import encoded, noise
+
 from wiggly.data.blocks import Block
 from wiggly.errors import ArgumentError, DataError
 from wiggly.vision.blocks import ImageBlock

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from tests.data.support import noise
+
 from wiggly.vision.colour import apply_curves, lighting, look_up, table
 
 STATS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.data.support import encoded, gradient, noise
 from torch.nn import functional
 
-from tests.data.support import encoded, gradient, noise
 from wiggly.errors import ArgumentError
 from wiggly.vision import geometry as module
 from wiggly.vision.decode import open_image
@@ -189,12 +189,12 @@ def test_cutting_before_averaging_moves_nothing(seed: int) -> None:
     pixels = smooth(150, 200, seed % 1000)
     geometry = random_geometry(draw, 150, 200, least=0.15)
     geometry = Geometry(geometry.matrix, geometry.size, "border")
-    # Averaged blocks may begin elsewhere; what is seen must not move. Noise would hide this, smoothness shows it.
+    # Averaged blocks may begin elsewhere; what is seen must not move, which shows where it is smooth.
     assert levels(resample(pixels, geometry), reference(pixels, geometry)).mean() < 2.5
 
 
 def test_reflection_of_an_averaged_picture() -> None:
-    """Ten degrees at a quarter of the size: the mirrored corners are those of the sharp picture made small."""
+    """Ten degrees at a quarter of the size: the mirrored corners are those of the sharp picture, small."""
     pixels = np.asarray(Image.fromarray(smooth()).resize((800, 600), Image.Resampling.BICUBIC))
     matrix = scaling(0.25, 0.25) @ rotation(10, 400, 300)
     found = resample(pixels, Geometry(matrix, (150, 200)))
@@ -221,7 +221,7 @@ def real_photos(shared: Path) -> list[Image.Image]:
 
 @pytest.mark.parametrize("shrink", [1.0, 1.3, 1.9, 2.0, 2.7, 3.9, 4.0, 6.0, 8.0])
 def test_shrinking_is_as_smooth_as_pillow(shared: Path, shrink: float) -> None:
-    """Against Pillow's antialiased bilinear filter: nearer than Pillow's own box filter is, or about as near."""
+    """Against Pillow's antialiased bilinear filter: about as near as Pillow's own box filter is."""
     ours, pillows, naive = [], [], []
     for photo in real_photos(shared):
         size = round(photo.height / shrink), round(photo.width / shrink)
@@ -244,7 +244,9 @@ def test_a_reduced_decode_gives_the_same_picture(size: int) -> None:
     geometry = Geometry(scaling(size / 1500, size / 1500), (round(size / 1.5), size))
     reduced = LazyImage(encoded_image, geometry).pixels()
     full = resample(encoded_image.pixels(), geometry)
-    assert levels(reduced, full).mean() < 1.5  # libjpeg's fast transform alone is a level too dark in red and blue
+    assert (
+        levels(reduced, full).mean() < 1.5
+    )  # libjpeg's fast transform alone is a level too dark in red and blue
     # Where the picture would fit better if it were moved: nowhere, to a hundredth of a target pixel.
     a, b = reduced[..., 1].astype(float), full[..., 1].astype(float)
     for axis in (0, 1):
@@ -302,7 +304,9 @@ def test_nearest_makes_no_new_values() -> None:
 
 
 @pytest.mark.parametrize("height", [1, 40])
-@pytest.mark.parametrize("matrix", [scaling(64 / 40_000, 1), rotation(10, 20_000, 20), translation(-39_000, 0)])
+@pytest.mark.parametrize(
+    "matrix", [scaling(64 / 40_000, 1), rotation(10, 20_000, 20), translation(-39_000, 0)]
+)
 def test_very_wide_pictures(height: int, matrix: Any) -> None:
     """OpenCV's warp takes at most 32,767 source pixels per side."""
     wide = np.full((height, 40_000, 3), 77, np.uint8)

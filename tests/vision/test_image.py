@@ -1,4 +1,4 @@
-"""An image in the making: steps are kept and run once; the picture for people and the row of a batch agree."""
+"""An image in the making: steps are kept and run once; a person's picture and a batch's row agree."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-
 from tests.data.support import encoded, noise
+
 from wiggly.errors import ArgumentError
 from wiggly.vision import image as module
 from wiggly.vision.colour import lighting
@@ -63,7 +63,9 @@ def test_steps_compose_into_one_resampling(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_steps_leave_the_image_before_alone() -> None:
     image = lazy()
-    image.moved(Geometry(scaling(2, 2), (120, 160))).recoloured(lighting(1)).normalised((0.5,) * 3, (0.5,) * 3)
+    image.moved(Geometry(scaling(2, 2), (120, 160))).recoloured(lighting(1)).normalised(
+        (0.5,) * 3, (0.5,) * 3
+    )
     assert image == LazyImage(image.source) and image.size == (60, 80)
 
 

@@ -61,6 +61,18 @@ LR_FIND_EXAMPLES = """Example:
     wiggly lr-find photos --arch resnet34 --plot rates.png
 """
 
+#: What errors call an argument in Python, and its option here.
+OPTIONS = {
+    "weights=": "--weights FILE.safetensors",
+    "pretrained=False": "--no-pretrained",
+    "`arch`": "--arch NAME",
+    "valid_pct": "--valid-pct SHARE",
+    "get_y": "--label-regex PATTERN or --label-csv FILE",
+    "bs=": "--bs NUMBER",
+    "size=": "--size PIXELS",
+}
+OPTION_VERBS = ("train", "lr-find", "report")
+
 app = App(
     name="wiggly",
     help=INTRODUCTION,
@@ -98,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"See `wiggly {_verb(words)}--help`.", sys.stderr)
         return 2
     except WigglyError as error:
-        _say(f"error: {error}", sys.stderr)
+        _say(f"error: {error}{_options_for(error, words)}", sys.stderr)
         return 1
     except KeyboardInterrupt:
         _say("interrupted", sys.stderr)
@@ -108,6 +120,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _verb(words: Sequence[str]) -> str:
     """The command the words begin with, and a blank; nothing when there is no such command."""
     return f"{words[0]} " if words and words[0] in {"train", "predict", "app", "report", "lr-find"} else ""
+
+
+def _options_for(error: WigglyError, words: Sequence[str]) -> str:
+    """A last line that names the options behind the Python arguments an error speaks of."""
+    if not words or words[0] not in OPTION_VERBS:
+        return ""
+    options = [option for argument, option in OPTIONS.items() if argument in str(error)]
+    return f"\nOn the command line: {', '.join(options)}." if options else ""
 
 
 def _say(text: str, stream: TextIO) -> None:

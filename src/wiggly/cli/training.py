@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -39,6 +39,9 @@ __all__ = ["lr_find", "report", "train"]
 #: Peak rates when none is given: `fine_tune`'s own for a pretrained body, a one-cycle one for random weights.
 FINE_TUNE_LR = 2e-3
 FROM_SCRATCH_LR = 5e-3
+
+#: What the weights are when training begins.
+Start: TypeAlias = Literal["checkpoint", "pretrained", "random"]
 
 Json = Annotated[
     bool,
@@ -79,8 +82,10 @@ def train(
     """
     if epochs < 0:
         raise ArgumentError("`--epochs` must be at least 0", f"it is {epochs}", "Pass --epochs 3, say.")
+    if lr is not None and lr <= 0:
+        raise ArgumentError("`--lr` must be above 0", f"it is {lr}", "Leave it out, or see `wiggly lr-find`.")
     bundle = out or default_bundle(folder)
-    page = report or bundle.with_name("report.html")
+    page = report or bundle.parent / "report.html"
     check_target(bundle, ours=is_bundle(bundle), force=force)
     check_target(page, ours=is_report(page), force=force)
     from wiggly.bundle.export import export_bundle
@@ -91,8 +96,10 @@ def train(
         learn = make_learner(make_loaders(folder, labels, pictures), model, bundle.parent)
         learn.command = shlex.join(["wiggly", *command_line.get()])
         _say_what(learn)
+        if resume is not None:
+            learn.load(resume.resolve(), with_opt=False).unfreeze()
         try:
-            _fit(learn, epochs, lr, resume, from_scratch=not (model.pretrained or model.weights))
+            _fit(learn, epochs, lr, _start(model, resume))
             export_bundle(learn, bundle, overwrite=force)
             write_report(learn, page)
         except (KeyboardInterrupt, WigglyError):
@@ -194,24 +201,29 @@ def _text_on_stderr(json: bool) -> Generator[None]:
         yield
 
 
-def _fit(learn: Learner, epochs: int, lr: float | None, resume: Path | None, from_scratch: bool) -> None:
-    """Trains: random weights by one cycle, pretrained ones by fine-tuning, a resumed model as a whole."""
+def _start(model: ModelOptions, resume: Path | None) -> Start:
+    """What the weights are when training begins."""
     if resume is not None:
-        learn.load(resume.resolve(), with_opt=False)
-        learn.unfreeze()
+        return "checkpoint"
+    return "pretrained" if model.pretrained or model.weights else "random"
+
+
+def _fit(
+    learn: Learner, epochs: int, lr: float | None, start: Literal["checkpoint", "pretrained", "random"]
+) -> None:
+    """Trains: random weights by one cycle, pretrained ones by fine-tuning, resumed ones as that ends."""
     if epochs == 0:
         return
-    if from_scratch:
+    if start == "random":
         learn.fit_one_cycle(epochs, lr or FROM_SCRATCH_LR)
-    elif resume is not None:
-        peak = (lr or FINE_TUNE_LR) / 2
-        learn.fit_one_cycle(epochs, slice(peak / 100, peak))
     else:
-        learn.fine_tune(epochs, lr or FINE_TUNE_LR)
+        learn.fine_tune(epochs, lr or FINE_TUNE_LR, freeze_epochs=0 if start == "checkpoint" else 1)
 
 
 def _keep(learn: Learner, bundle: Path) -> None:
     """Saves the model as it is now and says how to go on; called when a run ends early."""
+    if not learn.recorder.losses:  # nothing was trained yet
+        return
     with contextlib.suppress(WigglyError):  # the first error is the one to read
         file = learn.save(f"{bundle.stem}-interrupted")
         command = _without_resume(command_line.get())
@@ -264,10 +276,10 @@ def _summary(learn: Learner, bundle: Path, page: Path, seconds: float) -> dict[s
 def _say_result(summary: dict[str, Any]) -> None:
     """The score with its interval, where things are, and what to do next."""
     if summary["accuracy"] is not None:
-        low, high = summary["interval"]
+        low, high = (100 * end for end in summary["interval"])
         print(
-            f"\n{summary['accuracy']:.1%} of {summary['n_valid']:,} validation pictures right "
-            f"(95 % interval {low:.1%} to {high:.1%}) after {summary['seconds']:.0f} s"
+            f"\n{100 * summary['accuracy']:.1f} % of {summary['n_valid']:,} validation pictures right "
+            f"(95 % interval {low:.1f} to {high:.1f} %) after {summary['seconds']:.0f} s"
         )
     bundle = shlex.quote(summary["bundle"])
     print(f"  report  {summary['report']}\n  model   {summary['bundle']}")

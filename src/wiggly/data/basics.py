@@ -142,7 +142,11 @@ def tensor(x: Any, *rest: Any) -> Tensor:
         x = (x, *rest)
     if isinstance(x, Tensor):
         return x
-    if hasattr(x, "__array__") and not isinstance(x, np.ndarray):
+    if not isinstance(x, np.ndarray) and (hasattr(x, "__array__") or hasattr(x, "__array_interface__")):
         x = np.asarray(x)
-    made = torch.as_tensor(np.ascontiguousarray(x)) if isinstance(x, np.ndarray) else torch.tensor(x)
+    if isinstance(x, np.ndarray):
+        x = np.ascontiguousarray(x)
+        made = torch.as_tensor(x if x.flags.writeable else x.copy())  # a table's column may not be written to
+    else:
+        made = torch.tensor(x)
     return made.float() if made.dtype == torch.float64 else made

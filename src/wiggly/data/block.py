@@ -238,7 +238,8 @@ class DataBlock:
             what = "get_x" if side < self.n_inp else "get_y"
             known = dict(zip(positions, read_labels(items, positions, getter, what), strict=True))
             block.fit([known[i] for i in split.train])
-            _check_targets(block, items, known, split)
+            if is_target:
+                _check_targets(block, items, known, split)
             raws.append(known)
         return raws
 

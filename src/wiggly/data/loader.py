@@ -264,13 +264,16 @@ class DataLoader:
             return (_called(transform, batch.inputs[0]), *batch.inputs[1:])
         # One of ours behind a callable that ended the fused run: act on the rows as they now are.
         blocks: list[Block] = self.dataset.blocks[: self.dataset.n_inp]
-        rows: list[list[Tensor]] = []
+        columns: list[Tensor] = []
         for row, position in enumerate(batch.positions):
             values = tuple(b.revive(t[row]) for b, t in zip(blocks, batch.inputs, strict=True))
             random = item_seed(self.seed, epoch, position + ((k + 1) << 40))
             values = transform.apply(values, random, self.dataset.train)
-            rows.append([b.encode(v) for b, v in zip(blocks, values, strict=True)])
-        return tuple(torch.stack(column) for column in zip(*rows, strict=True))
+            if not columns:
+                columns = [b.allocate(b.encode(v), len(batch)) for b, v in zip(blocks, values, strict=True)]
+            for block, value, column in zip(blocks, values, columns, strict=True):
+                block.encode_into(value, column[row])
+        return tuple(columns)
 
     def _collate_plain(self, positions: list[int]) -> Batch:
         from torch.utils.data import default_collate

@@ -17,8 +17,15 @@ import numpy.typing as npt
 __all__ = ["BufferPool"]
 
 
-class _Lent(np.ndarray[Any, Any]):
-    """A view whose end is noticed; plain arrays take no weak references with finalizers of their own."""
+class _Lent:
+    """Owner of lent memory, whose end is noticed.
+
+    An array's view refers to the array that owns the memory and forgets those between; so what is lent must
+    be the owner itself, as far as numpy can see.
+    """
+
+    def __init__(self, base: npt.NDArray[np.float32]) -> None:
+        self.__array_interface__: dict[str, Any] = base.__array_interface__
 
 
 class BufferPool:
@@ -45,9 +52,9 @@ class BufferPool:
         with self._lock:
             found = next((k for k, a in enumerate(self._free) if a.shape == shape), None)
             base = np.empty(shape, np.float32) if found is None else self._free.pop(found)
-        lent = base.view(_Lent)
+        lent = _Lent(base)
         weakref.finalize(lent, self._give_back, base).atexit = False
-        return lent
+        return np.asarray(lent)
 
     def _give_back(self, base: npt.NDArray[np.float32]) -> None:
         # Runs wherever the last reference dies, even inside `take` on the same thread: never wait for the

@@ -44,8 +44,9 @@ class Learner(Loop):
         model_dir: Folder of checkpoints below `path`.
         wd: Weight decay; None takes the optimizer's.
         wd_bn_bias: Whether normalisation layers and biases decay as well.
-        train_bn: Whether normalisation layers of frozen groups learn. False: what is frozen gets no gradient
-            and its running statistics stay, so no backward pass runs through it.
+        train_bn: Whether normalisation layers learn everywhere and always. False: those of all groups but the
+            last keep their running statistics, frozen or not, and what is frozen gets no gradient at all, so
+            no backward pass runs through it. For a pretrained body False is better and faster (`dev/LOG.md`).
         moms: Momentum at start, peak and end of a one-cycle fit (Smith & Topin, arXiv:1708.07120: momentum
             falls as the rate rises).
         engine: Where it runs; None takes the best device of this machine.
@@ -179,9 +180,7 @@ class Learner(Loop):
         known_bad = len(self._bad_items)
         self.run(n_epoch, [scheduler, self.recorder, Progress(), *self.cbs, *as_callbacks(cbs)], start_epoch)
         if self.show_table and len(self._bad_items) > known_bad:
-            n = len(self._bad_items)
-            told = "1 unreadable item was" if n == 1 else f"{n} unreadable items were"
-            print(f"{told} skipped; `dls.bad_items` names {'it' if n == 1 else 'them'}.")
+            print(f"Items skipped as unreadable: {len(self._bad_items)}; `dls.bad_items` names them.")
 
     @property
     def _bad_items(self) -> dict[str, str]:
@@ -226,14 +225,8 @@ class Learner(Loop):
             `([inputs,] preds, targets[, decoded][, losses])`, on the CPU; targets are None where there are
             none.
         """
-        rows = collect(
-            self,
-            self._loader(ds_idx, dl),
-            with_input=with_input,
-            with_loss=with_loss,
-            act=act,
-            reorder=reorder,
-        )
+        dl = self._loader(ds_idx, dl)
+        rows = collect(self, dl, with_input=with_input, with_loss=with_loss, act=act, reorder=reorder)
         found: list[Any] = [_single(rows.inputs)] if with_input else []
         found += [rows.probs, _single(rows.targets)]
         if with_decoded:
@@ -246,9 +239,7 @@ class Learner(Loop):
         Args:
             dl: Any loader; one of ours is read in order, whole, with the validation transforms.
         """
-        dl = in_order(dl)
-        labelled = getattr(getattr(dl, "dataset", None), "labelled", True)
-        rows = collect(self, dl, with_loss=labelled)
+        rows = collect(self, in_order(dl), with_loss=None)
         return Predictions(rows.probs, _single(rows.targets), rows.losses, rows.positions)
 
     def validate(self, ds_idx: int = 1, dl: Any = None) -> list[float]:

@@ -49,7 +49,7 @@ class Loop:
         model_dir: str | Path = "models",
         wd: float | None = None,
         wd_bn_bias: bool = False,
-        train_bn: bool = optim.TRAIN_BN,
+        train_bn: bool = True,
         moms: Momenta = (0.95, 0.85, 0.95),
         engine: Engine | None = None,
         model_config: dict[str, Any] | None = None,
@@ -231,7 +231,7 @@ class Loop:
     def _set_mode(self, training: bool) -> None:
         self.model.train(training)
         if training and not self.train_bn:
-            optim.hold_frozen_norms(self.model)
+            optim.hold_norms(self.model, {p for group in self.groups[:-1] for p in group})
 
     def _call(self, event: str, *args: Any) -> None:
         for callback in self._active:

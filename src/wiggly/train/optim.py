@@ -30,11 +30,6 @@ NORM_LAYERS: tuple[type[nn.Module], ...] = (
 )
 
 
-# Whether normalisation layers of frozen groups learn: True as fine-tuning users know it, which costs a
-# backward pass through the whole body; False is several times faster in the frozen epochs.
-TRAIN_BN = True
-
-
 class Optimizer:
     """A torch optimizer whose rates are set by parameter group.
 
@@ -330,13 +325,14 @@ def set_frozen(
             parameter.requires_grad_(layer >= first or parameter in norms)
 
 
-def hold_frozen_norms(module: nn.Module) -> None:
-    """Puts normalisation layers where nothing learns into evaluation mode: running statistics stay."""
+def hold_norms(module: nn.Module, held: set[nn.Parameter]) -> None:
+    """Puts normalisation layers of modules whose parameters are all in `held` into evaluation mode: their running
+    statistics stay."""
     parameters = list(module.parameters())
-    if parameters and not any(p.requires_grad for p in parameters):
+    if parameters and all(p in held for p in parameters):
         for part in module.modules():
             if isinstance(part, NORM_LAYERS):
                 part.eval()
         return
     for child in module.children():
-        hold_frozen_norms(child)
+        hold_norms(child, held)

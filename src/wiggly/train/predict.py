@@ -84,7 +84,7 @@ def collect(
     dl: Any,
     *,
     with_input: bool = False,
-    with_loss: bool = False,
+    with_loss: bool | None = False,
     act: Callable[[Any], Any] | None = None,
     reorder: bool = True,
 ) -> Rows:
@@ -94,7 +94,7 @@ def collect(
         learner: Gives model, loss, engine and callbacks.
         dl: Any loader.
         with_input: Keep the inputs; they then come as users know them, images in [0, 1].
-        with_loss: Compute every row's loss; needs targets.
+        with_loss: Compute every row's loss, which needs targets; None: if there are targets.
         act: Activation; None takes the loss's.
         reorder: Put rows in the order of the data set.
 
@@ -110,7 +110,7 @@ def collect(
             raise DataError(
                 "losses need targets", "these items carry none", "Use test_dl(items, with_labels=True)."
             )
-        if with_loss:
+        if with_loss or (with_loss is None and batch.targets):
             losses.append(loss_per_item(learner.loss_func, pred, batch.targets).cpu())
         preds.append(_on_cpu(activate(pred)))
         kept = _on_cpu(batch.inputs) if with_input else ()
@@ -123,7 +123,7 @@ def collect(
         _joined([b.inputs for b in batches]) if with_input else (),
         _joined(preds),
         _joined([b.targets for b in batches]) if batches[0].targets else (),
-        torch.cat(losses) if with_loss else None,
+        torch.cat(losses) if losses else None,
         [position for b in batches for position in b.positions],
     )
     return _sorted(rows) if reorder else rows

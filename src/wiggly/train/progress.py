@@ -194,8 +194,8 @@ def cells_of(columns: list[str], row: dict[str, float]) -> list[str]:
     """One line of the table: 6 decimals, minutes and seconds, a dash for what was not measured.
 
     Example:
-        >>> cells_of(["epoch", "train_loss", "valid_loss", "time"], {"epoch": 0, "train_loss": 0.25, "time": 61.2})
-        ['0', '0.250000', '-', '01:01']
+        >>> cells_of(["epoch", "train_loss", "valid_loss"], {"epoch": 0, "train_loss": 0.25})
+        ['0', '0.250000', '-']
     """
     return [_cell(name, row[name]) if name in row else "-" for name in columns]
 

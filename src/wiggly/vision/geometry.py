@@ -80,7 +80,7 @@ def around(matrix: Matrix, x: float, y: float) -> Matrix:
 
 
 def inverted(matrix: Matrix) -> Matrix:
-    """The inverse, by cofactors: a quarter of the time numpy's solver takes on a 3×3 matrix, several times per image.
+    """The inverse, by cofactors: a quarter of the time of numpy's solver, and needed several times per image.
 
     Raises:
         ArgumentError: The matrix has no inverse.

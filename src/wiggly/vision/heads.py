@@ -1,8 +1,7 @@
 """The head of a vision model: from a feature map, or a vector per image, to the outputs.
 
 In: numbers of features and outputs. Out: a sequence of layers in the order that fastai's users know,
-initialised so that training starts near the loss of a uniform guess. Read next: `models.py`, which joins body
-and head.
+initialised by Kaiming's rule. Read next: `models.py`, which joins body and head.
 """
 
 from __future__ import annotations
@@ -17,11 +16,6 @@ from torch import Tensor, nn
 from wiggly.errors import ArgumentError
 
 __all__ = ["AdaptiveConcatPool2d", "HeadSpec", "SigmoidRange", "create_head", "head_of", "init_head"]
-
-# The weights that `init` gives the last layer are multiplied by this, so that training starts near the loss
-# of a uniform guess, log(n_out); as it is, Kaiming's gain for ReLU would start two units above it, and the
-# first steps undo that.
-LAST_LAYER_SCALE = 0.1
 
 
 class AdaptiveConcatPool2d(nn.Module):
@@ -165,7 +159,7 @@ def _linear_first(widths: list[int], drops: list[float], first_bn: bool) -> list
 
 
 def init_head(head: nn.Module, init: Callable[[Tensor], Any]) -> None:
-    """Initialise the linear layers of a head: weights by `init`, biases zero, the last layer small.
+    """Initialise the linear layers of a head: weights by `init`, biases zero.
 
     Args:
         head: The head, changed in place.
@@ -176,8 +170,6 @@ def init_head(head: nn.Module, init: Callable[[Tensor], Any]) -> None:
         for layer in linear:
             for name, values in layer.named_parameters():
                 init(values) if name == "weight" else values.zero_()
-        if linear:
-            linear[-1].weight.mul_(LAST_LAYER_SCALE)
 
 
 def head_of(spec: HeadSpec) -> nn.Sequential:

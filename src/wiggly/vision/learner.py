@@ -41,7 +41,7 @@ def vision_learner(
     model_dir: str | Path = "models",
     wd: float | None = None,
     wd_bn_bias: bool = False,
-    train_bn: bool = optim.TRAIN_BN,
+    train_bn: bool | None = None,
     moms: Momenta = (0.95, 0.85, 0.95),
     cut: int | Callable[[nn.Module], nn.Module] | None = None,
     init: Callable[[Tensor], Any] = nn.init.kaiming_normal_,
@@ -85,7 +85,7 @@ def vision_learner(
         model_dir: As for `Learner`.
         wd: As for `Learner`.
         wd_bn_bias: As for `Learner`.
-        train_bn: As for `Learner`.
+        train_bn: As for `Learner`; None is False for a pretrained body and True for random weights.
         moms: As for `Learner`.
         cut: As for `vision_model`.
         init: As for `vision_model`.
@@ -157,7 +157,7 @@ def vision_learner(
         model_dir=model_dir,
         wd=wd,
         wd_bn_bias=wd_bn_bias,
-        train_bn=train_bn,
+        train_bn=not model.pretrained if train_bn is None else train_bn,
         moms=moms,
         engine=engine,
         model_config=model_config(model),
