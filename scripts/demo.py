@@ -4,6 +4,7 @@ Each step is printed as the command a user would type. `SERVE=0` in the environm
 `PORT=...` picks another port. Read next: `make_digits.py`, where the folder comes from.
 """
 
+import contextlib
 import os
 import shlex
 import sys
@@ -25,7 +26,8 @@ def main():
     wiggly(python, *shlex.split(TRAIN))
     if os.environ.get("SERVE", "1") not in ("0", "no", "false"):
         port = os.environ.get("PORT")
-        wiggly(python, "app", "digits.wiggly", *(["--port", port] if port else []))
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how serving ends
+            wiggly(python, "app", "digits.wiggly", *(["--port", port] if port else []))
 
 
 def wiggly(python, *arguments):
@@ -35,4 +37,7 @@ def wiggly(python, *arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -5,6 +5,7 @@ Run as a program it prepares `.venv` with the extras named: `python3 scripts/env
 Read next: `demo.py` and `test.py`, which call it.
 """
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -46,10 +47,14 @@ def prepare(folder, extras=(), requirements=None):
 
 def call(*command, env=None, check=True):
     """Run a command in the project's root; when it fails, stop this script with the same exit status."""
+    process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env=env)
     try:
-        status = subprocess.run([str(part) for part in command], cwd=ROOT, env=env, check=False).returncode
-    except KeyboardInterrupt:
-        sys.exit(130)
+        status = process.wait()
+    except KeyboardInterrupt:  # the command got it too: let it keep its checkpoint, close its port
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=30)
+        process.kill()
+        raise
     if check and status:
         sys.exit(status)
     return status

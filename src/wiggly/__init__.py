@@ -16,6 +16,13 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         load_bundle,
         load_learner,
     )
+    from wiggly.data.basics import (
+        L,
+        first,
+        range_of,
+        set_seed,
+        tensor,
+    )
     from wiggly.data.block import DataBlock
     from wiggly.data.blocks import (
         Block,
@@ -148,10 +155,6 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         Flip,
         FlipItem,
         Normalize,
-        PadMode,
-        RandomResizedCrop,
-        Resize,
-        ResizeMethod,
         Rotate,
         Warp,
         Zoom,
@@ -159,6 +162,13 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         imagenet_stats,
     )
     from wiggly.vision.blocks import ImageBlock
+    from wiggly.vision.draws import PadMode
+    from wiggly.vision.files import (
+        resize_images,
+        show_image,
+        subplots,
+        verify_images,
+    )
     from wiggly.vision.image import (
         PILImage,
         PILImageBW,
@@ -170,6 +180,11 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         build_model,
         create_head,
         vision_model,
+    )
+    from wiggly.vision.resize import (
+        RandomResizedCrop,
+        Resize,
+        ResizeMethod,
     )
 
 __all__ = [  # noqa: RUF022 - plain string order
@@ -221,6 +236,7 @@ __all__ = [  # noqa: RUF022 - plain string order
     "Interpretation",
     "ItemError",
     "Jaccard",
+    "L",
     "LabelError",
     "LabelSmoothingCrossEntropy",
     "Learner",
@@ -276,6 +292,7 @@ __all__ = [  # noqa: RUF022 - plain string order
     "create_head",
     "error_rate",
     "exponential",
+    "first",
     "flat",
     "get_files",
     "get_image_files",
@@ -287,14 +304,21 @@ __all__ = [  # noqa: RUF022 - plain string order
     "mse",
     "one_cycle",
     "parent_label",
+    "range_of",
+    "resize_images",
     "rmse",
+    "set_seed",
+    "show_image",
     "skm_to_wiggly",
     "slide",
     "steep",
+    "subplots",
+    "tensor",
     "top_k_accuracy",
     "trainable_params",
     "using_attr",
     "valley",
+    "verify_images",
     "vision_learner",
     "vision_model",
     "wilson_interval",
@@ -310,6 +334,7 @@ _ROOMS = {
         ModelError StorageError TrainingError WigglyError
     """,
     "records": "Batch Prediction Predictions Split State",
+    "data.basics": "L first range_of set_seed tensor",
     "data.block": "DataBlock",
     "data.blocks": "Block CategoryBlock MultiCategoryBlock RegressionBlock TransformBlock Vocab",
     "data.dataset": "Dataset Datasets",
@@ -335,14 +360,16 @@ _ROOMS = {
         RecallMulti RocAuc RocAucBinary RocAucMulti skm_to_wiggly
     """,
     "vision.augment": """
-        Brightness Contrast Flip FlipItem Normalize PadMode RandomResizedCrop Resize ResizeMethod
-        Rotate Warp Zoom aug_transforms imagenet_stats
+        Brightness Contrast Flip FlipItem Normalize Rotate Warp Zoom aug_transforms imagenet_stats
     """,
     "vision.blocks": "ImageBlock",
+    "vision.draws": "PadMode",
+    "vision.files": "resize_images show_image subplots verify_images",
     "vision.image": "PILImage PILImageBW",
     "vision.learner": "vision_learner",
     "vision.loaders": "ImageDataLoaders",
     "vision.models": "Body build_model create_head vision_model",
+    "vision.resize": "RandomResizedCrop Resize ResizeMethod",
     "interpret.classification": "ClassificationInterpretation",
     "interpret.interpretation": "Interpretation",
     "interpret.score": "wilson_interval",

@@ -86,7 +86,7 @@ def test_a_wrong_submodule_suggests_near_names() -> None:
         learn.get_submodule("stage.1")
 
 
-def test_the_doors_open_below_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_doors_write_at_exactly_the_path_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     calls = []
@@ -98,9 +98,9 @@ def test_the_doors_open_below_path(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "wiggly.bundle.export", SimpleNamespace(export_bundle=record))  # pyright: ignore
     monkeypatch.setitem(sys.modules, "wiggly.interpret.report", SimpleNamespace(write_report=record))  # pyright: ignore
     learn = digit_learner(path=tmp_path)
-    assert learn.export() == tmp_path / "export.wiggly"
-    assert learn.export("model.anything") == tmp_path / "model.anything"
-    assert learn.report() == tmp_path / "report.html"
+    assert learn.export() == Path("export.wiggly")
+    assert learn.export("model.anything") == Path("model.anything")
+    assert learn.report() == Path("report.html")
     assert learn.report("/elsewhere.html") == Path("/elsewhere.html")
     assert all(call[0] is learn for call in calls)
 

@@ -115,8 +115,9 @@ def make_loaders(folder: Path, labels: LabelOptions, pictures: PictureOptions) -
 def _load(folder: Path, labels: LabelOptions, pictures: PictureOptions) -> DataLoaders:
     from wiggly.data.blocks import CategoryBlock
     from wiggly.data.items import get_image_files
-    from wiggly.vision.augment import Resize, aug_transforms
+    from wiggly.vision.augment import aug_transforms
     from wiggly.vision.loaders import ImageDataLoaders
+    from wiggly.vision.resize import Resize
 
     check_labels(labels)
     how: dict[str, Any] = {

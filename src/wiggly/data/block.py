@@ -302,7 +302,16 @@ def _check_targets(block: Block, items: Sequence[Any], known: dict[int, Any], sp
 def _as_list(transforms: Any) -> list[Any]:
     if transforms is None:
         return []
-    return list(transforms) if isinstance(transforms, (list, tuple)) else [transforms]  # pyright: ignore[reportUnknownArgumentType]
+    given: list[Any] = list(transforms) if isinstance(transforms, (list, tuple)) else [transforms]
+    for transform in given:
+        if isinstance(transform, type) or not (isinstance(transform, Transform) or callable(transform)):
+            shown = transform.__name__ if isinstance(transform, type) else repr(transform)
+            raise ArgumentError(
+                "`item_tfms` and `batch_tfms` take transforms and callables",
+                f"one is {shown}",
+                f"Call the class: {shown}(...)." if isinstance(transform, type) else "Leave it out.",
+            )
+    return given
 
 
 def _per_block(getter: Getter | Sequence[Getter] | None, n: int) -> list[Getter]:

@@ -40,7 +40,7 @@ class Learner(Loop):
         splitter: Splits the model's parameters into groups, first layers first.
         cbs: Callbacks of every fit.
         metrics: Function(s) or metric(s) computed on the validation set; settable later.
-        path: Folder for models and exports; None takes that of the loaders.
+        path: Folder for checkpoints; None takes that of the loaders.
         model_dir: Folder of checkpoints below `path`.
         wd: Weight decay; None takes the optimizer's.
         wd_bn_bias: Whether normalisation layers and biases decay as well.
@@ -378,16 +378,37 @@ class Learner(Loop):
     # Doors to rooms above, imported on call
 
     def export(self, fname: str | Path = "export.wiggly") -> Path:
-        """Writes the bundle that anyone can predict with; a relative name is below `path`."""
+        """Writes the bundle that anyone can predict with, at exactly the path given.
+
+        Args:
+            fname: The file; a relative path starts at the current folder, whatever the suffix.
+
+        Returns:
+            The path of the bundle.
+
+        Raises:
+            BundleError: The model cannot be described without code, or another kind of file is in the way.
+            StorageError: The file cannot be written; an older bundle there is untouched.
+        """
         from wiggly.bundle.export import export_bundle
 
-        return export_bundle(self, self.path / fname)
+        return export_bundle(self, Path(fname))
 
     def report(self, path: str | Path = "report.html") -> Path:
-        """Writes a page about the data, the training and the errors; a relative name is below `path`."""
+        """Writes one self-contained page about the data, the training and the errors.
+
+        Args:
+            path: The file; a relative path starts at the current folder.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            StorageError: The file cannot be written; an older page there is untouched.
+        """
         from wiggly.interpret.report import write_report
 
-        return write_report(self, self.path / path)
+        return write_report(self, Path(path))
 
 
 def _single(tensors: tuple[Any, ...]) -> Any:

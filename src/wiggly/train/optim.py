@@ -326,8 +326,8 @@ def set_frozen(
 
 
 def hold_norms(module: nn.Module, held: set[nn.Parameter]) -> None:
-    """Puts normalisation layers of modules whose parameters are all in `held` into evaluation mode: their running
-    statistics stay."""
+    """Puts normalisation layers into evaluation mode, so that their running statistics stay, in every module
+    whose parameters are all in `held`."""
     parameters = list(module.parameters())
     if parameters and all(p in held for p in parameters):
         for part in module.modules():

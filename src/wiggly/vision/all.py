@@ -84,10 +84,6 @@ from wiggly.vision.augment import (
     Flip,
     FlipItem,
     Normalize,
-    PadMode,
-    RandomResizedCrop,
-    Resize,
-    ResizeMethod,
     Rotate,
     Warp,
     Zoom,
@@ -95,11 +91,13 @@ from wiggly.vision.augment import (
     imagenet_stats,
 )
 from wiggly.vision.blocks import ImageBlock
+from wiggly.vision.draws import PadMode
 from wiggly.vision.files import resize_images, show_image, subplots, verify_images
 from wiggly.vision.image import PILImage, PILImageBW
 from wiggly.vision.learner import vision_learner
 from wiggly.vision.loaders import ImageDataLoaders
 from wiggly.vision.models import create_head, vision_model
+from wiggly.vision.resize import RandomResizedCrop, Resize, ResizeMethod
 
 __all__ = [
     "SGD",

@@ -1,5 +1,4 @@
-"""The transforms users name: `Resize`, `RandomResizedCrop`, `aug_transforms`, ... as draws of a matrix or a
-curve.
+"""Augmentation: `Flip`, `Rotate`, `Zoom`, `Warp`, `Brightness`, `Contrast`; `aug_transforms` for all.
 
 In: the values of a sample. Out: the same values with one more step; an image, its mask and its points get the
 same matrix. Every class is a frozen dataclass: its fields are its arguments, it can be hashed, compared and
@@ -10,9 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import index
 from random import Random
 from typing import Any, ClassVar
 
@@ -21,16 +19,17 @@ import numpy as np
 from wiggly.data.transform import Transform
 from wiggly.errors import ArgumentError
 from wiggly.vision.colour import Curve, lighting
-from wiggly.vision.geometry import (
-    BORDERS,
-    Geometry,
-    Matrix,
-    around,
-    rotation,
-    scaling,
-    translation,
-    warp_of_corners,
+from wiggly.vision.draws import (
+    ColourTransform,
+    GeometricTransform,
+    PadMode,
+    Size,
+    check,
+    check_pad_mode,
+    check_probability,
 )
+from wiggly.vision.geometry import Geometry, Matrix, around, rotation, scaling, warp_of_corners
+from wiggly.vision.resize import RandomResizedCrop, Resize, ResizeMethod
 
 __all__ = [
     "Brightness",
@@ -38,10 +37,6 @@ __all__ = [
     "Flip",
     "FlipItem",
     "Normalize",
-    "PadMode",
-    "RandomResizedCrop",
-    "Resize",
-    "ResizeMethod",
     "Rotate",
     "Warp",
     "Zoom",
@@ -55,228 +50,8 @@ imagenet_stats: tuple[tuple[float, float, float], tuple[float, float, float]] = 
     (0.229, 0.224, 0.225),
 )
 
-Size = int | tuple[int, int]
-
 # Of both tilts of a `Warp` together. From 0.73 on, a corner of the target lies behind the horizon.
 LARGEST_TILT = 0.7
-
-
-class ResizeMethod:
-    """How `Resize` reaches its size; plain strings do as well."""
-
-    Squish, Crop, Pad = "squish", "crop", "pad"
-
-
-class PadMode:
-    """What lies outside a picture; plain strings do as well."""
-
-    Zeros, Border, Reflection = "zeros", "border", "reflection"
-
-
-class GeometricTransform(Transform):
-    """A draw of a matrix; subclasses say which."""
-
-    @abstractmethod
-    def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry | None:
-        """The map for an image of `size` (height, width); None leaves it alone."""
-
-    def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
-        sizes = list(dict.fromkeys(v.size for v in values if hasattr(v, "moved")))
-        start = random.getstate() if len(sizes) > 1 else None
-        drawn: dict[tuple[int, int], Geometry | None] = {}
-        for size in sizes:
-            if drawn and start is not None:  # a second picture of another size: the same draw on its own size
-                random.setstate(start)
-            drawn[size] = self.draw_geometry(random, size, train)
-        return tuple(_moved(v, drawn[v.size]) if hasattr(v, "moved") else v for v in values)
-
-
-def _moved(value: Any, geometry: Geometry | None) -> Any:
-    return value if geometry is None else value.moved(geometry)
-
-
-class ColourTransform(Transform):
-    """A draw of a curve; subclasses say which."""
-
-    @abstractmethod
-    def draw_curve(self, random: Random) -> Curve | None:
-        """The curve, or None to leave the image alone."""
-
-    def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
-        curve = self.draw_curve(random) if train else None
-        if curve is None:
-            return values
-        return tuple(v.recoloured(curve) if hasattr(v, "recoloured") else v for v in values)
-
-
-def _pair(size: Size | Sequence[int], name: str = "size") -> tuple[int, int]:
-    """`(height, width)` from one number or two."""
-    try:
-        pair = tuple(index(s) for s in (size if isinstance(size, Iterable) else (size, size)))
-    except TypeError:
-        pair = ()
-    if len(pair) != 2 or min(pair) < 1:
-        raise ArgumentError(
-            f"`{name}` must be a number of pixels or (height, width)",
-            f"it is {size!r}",
-            f"Pass e.g. {name}=224.",
-        )
-    return pair[0], pair[1]
-
-
-def _check(condition: bool, rule: str, received: object, fix: str) -> None:
-    if not condition:
-        raise ArgumentError(rule, f"it is {received!r}", fix)
-
-
-def _check_probability(p: float, name: str = "p") -> None:
-    _check(0 <= p <= 1, f"`{name}` must be a probability", p, f"Pass {name} between 0 and 1.")
-
-
-def _box_to(box: tuple[float, float, float, float], size: tuple[int, int]) -> Matrix:
-    """The map of a box (x, y, width, height) onto a target of `size` (height, width)."""
-    x, y, w, h = box
-    return scaling(size[1] / w, size[0] / h) @ translation(-x, -y)
-
-
-def _crop_box(
-    size: tuple[int, int], target: tuple[int, int], random: Random | None
-) -> tuple[float, float, float, float]:
-    """The largest box of the target's proportions: at random, or in the middle; at whole pixels."""
-    h, w = size
-    scale = min(h / target[0], w / target[1])
-    box_h, box_w = max(1, round(target[0] * scale)), max(1, round(target[1] * scale))
-    box_h, box_w = min(box_h, h), min(box_w, w)
-    free_y, free_x = h - box_h, w - box_w
-    if random is None:
-        return free_x // 2, free_y // 2, box_w, box_h
-    return random.randint(0, free_x), random.randint(0, free_y), box_w, box_h
-
-
-@dataclass(frozen=True, repr=False)
-class Resize(GeometricTransform):
-    """Brings every image to one size.
-
-    Args:
-        size: Pixels, one number for a square, or (height, width).
-        method: "crop" takes the largest part of the target's proportions, in training at random and in
-            validation from the middle; "squish" ignores proportions; "pad" fits the whole image in and fills
-            the rest.
-        pad_mode: What fills it: "reflection", "border" or "zeros".
-
-    Raises:
-        ArgumentError: A size below 1 pixel, or an unknown method or pad mode.
-
-    Example:
-        >>> Resize((128, 224), method="squish")
-        Resize(size=(128, 224), method='squish')
-    """
-
-    size: Size
-    method: str = ResizeMethod.Crop
-    pad_mode: str = PadMode.Reflection
-    random: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        _pair(self.size)
-        if not isinstance(self.size, int):
-            object.__setattr__(self, "size", _pair(self.size))
-        methods = ("crop", "squish", "pad")
-        _check(self.method in methods, f"`method` must be one of {methods}", self.method, "Choose one.")
-        _check_pad_mode(self.pad_mode)
-
-    def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry:
-        target = _pair(self.size)
-        if self.method == "crop":
-            return Geometry(_box_to(_crop_box(size, target, random if train else None), target), target)
-        if self.method == "squish":
-            return Geometry(scaling(target[1] / size[1], target[0] / size[0]), target)
-        scale = min(target[0] / size[0], target[1] / size[1])
-        free_y, free_x = target[0] - size[0] * scale, target[1] - size[1] * scale
-        y = free_y * random.random() if train else free_y / 2
-        x = free_x * random.random() if train else free_x / 2
-        return Geometry(translation(x, y) @ scaling(scale, scale), target, self.pad_mode)
-
-
-def _check_pad_mode(pad_mode: str) -> None:
-    modes = tuple(BORDERS)
-    _check(pad_mode in modes, f"`pad_mode` must be one of {modes}", pad_mode, "Choose one.")
-
-
-@dataclass(frozen=True, repr=False)
-class RandomResizedCrop(GeometricTransform):
-    """In training a random part of the image, stretched to `size`; in validation the middle.
-
-    Args:
-        size: Pixels, one number for a square, or (height, width).
-        min_scale: Least share of the image's area to keep.
-        max_scale: Largest share.
-        ratio: Width over height of the part, at least and at most; drawn evenly on a log scale.
-        val_xtra: In validation the image is cropped as if resized to `size` and this much more (rounded up to
-            a multiple of 8 pixels), then the middle is taken.
-
-    Raises:
-        ArgumentError: `min_scale` outside (0, max_scale], or `ratio` not positive and ascending.
-
-    Example:
-        >>> RandomResizedCrop(224, min_scale=0.5).min_scale
-        0.5
-    """
-
-    size: Size
-    min_scale: float = 0.08
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    val_xtra: float = 0.14
-    max_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        _pair(self.size)
-        if not isinstance(self.size, int):
-            object.__setattr__(self, "size", _pair(self.size))
-        fits = 0 < self.min_scale <= self.max_scale <= 1
-        _check(
-            fits,
-            "`min_scale` must be above 0 and at most `max_scale`, which is at most 1",
-            self.min_scale,
-            "Pass e.g. 0.35.",
-        )
-        given: Any = self.ratio
-        ratio: tuple[float, ...] = tuple(given) if isinstance(given, Iterable) else ()
-        _check(
-            len(ratio) == 2 and 0 < ratio[0] <= ratio[1],
-            "`ratio` must be two positive numbers, the smaller first",
-            self.ratio,
-            "Pass (3/4, 4/3).",
-        )
-        object.__setattr__(self, "ratio", ratio)
-        _check(self.val_xtra >= 0, "`val_xtra` must not be negative", self.val_xtra, "Pass e.g. 0.14.")
-
-    def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry:
-        target = _pair(self.size)
-        box = self._random_box(random, size) if train else self._middle_box(size, target)
-        return Geometry(_box_to(box, target), target)
-
-    def _random_box(self, random: Random, size: tuple[int, int]) -> tuple[float, float, float, float]:
-        h, w = size
-        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
-        for _ in range(10):  # torchvision's and fastai's number of tries
-            area = h * w * random.uniform(self.min_scale, self.max_scale)
-            aspect = math.exp(random.uniform(low, high))
-            box_w, box_h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-            if 0 < box_w <= w and 0 < box_h <= h:
-                return random.randint(0, w - box_w), random.randint(0, h - box_h), box_w, box_h
-        # The image is longer than the ratio allows: the middle, as near to the allowed proportions as can be.
-        aspect = min(max(w / h, self.ratio[0]), self.ratio[1])
-        box_w, box_h = max(1, min(w, round(h * aspect))), max(1, min(h, round(w / aspect)))
-        return (w - box_w) // 2, (h - box_h) // 2, box_w, box_h
-
-    def _middle_box(
-        self, size: tuple[int, int], target: tuple[int, int]
-    ) -> tuple[float, float, float, float]:
-        extra = math.ceil(max(target) * self.val_xtra / 8) * 8
-        x, y, w, h = _crop_box(size, (target[0] + extra, target[1] + extra), None)
-        keep_h, keep_w = target[0] / (target[0] + extra), target[1] / (target[1] + extra)
-        return x + w * (1 - keep_w) / 2, y + h * (1 - keep_h) / 2, w * keep_w, h * keep_h
 
 
 class _InPlaceTransform(GeometricTransform):
@@ -308,7 +83,7 @@ class Flip(GeometricTransform):
     vertical: bool = False
 
     def __post_init__(self) -> None:
-        _check_probability(self.p)
+        check_probability(self.p)
 
     def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry | None:
         if not train or random.random() >= self.p:
@@ -338,8 +113,8 @@ class Rotate(_InPlaceTransform):
     pad_mode: str = PadMode.Reflection
 
     def __post_init__(self) -> None:
-        _check_probability(self.p)
-        _check_pad_mode(self.pad_mode)
+        check_probability(self.p)
+        check_pad_mode(self.pad_mode)
 
     def matrix(self, random: Random, size: tuple[int, int]) -> Matrix:
         degrees = random.uniform(-self.max_deg, self.max_deg) if self.draw is None else self.draw
@@ -369,11 +144,11 @@ class Zoom(_InPlaceTransform):
     pad_mode: str = PadMode.Reflection
 
     def __post_init__(self) -> None:
-        _check_probability(self.p)
-        _check_pad_mode(self.pad_mode)
+        check_probability(self.p)
+        check_pad_mode(self.pad_mode)
         fits = 0 < self.min_zoom <= self.max_zoom
-        _check(fits, "`min_zoom` must be above 0 and at most `max_zoom`", self.min_zoom, "Pass e.g. 1.0.")
-        _check(self.draw is None or self.draw > 0, "`draw` must be above 0", self.draw, "1 changes nothing.")
+        check(fits, "`min_zoom` must be above 0 and at most `max_zoom`", self.min_zoom, "Pass e.g. 1.0.")
+        check(self.draw is None or self.draw > 0, "`draw` must be above 0", self.draw, "1 changes nothing.")
 
     def matrix(self, random: Random, size: tuple[int, int]) -> Matrix:
         factor = random.uniform(self.min_zoom, self.max_zoom) if self.draw is None else self.draw
@@ -401,9 +176,9 @@ class Warp(_InPlaceTransform):
     pad_mode: str = PadMode.Reflection
 
     def __post_init__(self) -> None:
-        _check_probability(self.p)
-        _check_pad_mode(self.pad_mode)
-        _check(0 <= self.magnitude < 1, "`magnitude` must be in [0, 1)", self.magnitude, "Pass e.g. 0.2.")
+        check_probability(self.p)
+        check_pad_mode(self.pad_mode)
+        check(0 <= self.magnitude < 1, "`magnitude` must be in [0, 1)", self.magnitude, "Pass e.g. 0.2.")
 
     def matrix(self, random: Random, size: tuple[int, int]) -> Matrix:
         m = self.magnitude
@@ -435,15 +210,15 @@ class Brightness(ColourTransform):
     draw: float | None = None
 
     def __post_init__(self) -> None:
-        _check_probability(self.p)
-        _check(
+        check_probability(self.p)
+        check(
             0 <= self.max_lighting < 1,
             "`max_lighting` must be in [0, 1)",
             self.max_lighting,
             "Pass e.g. 0.2.",
         )
         fits = self.draw is None or 0 < self.draw < 1
-        _check(fits, "`draw` must be between 0 and 1", self.draw, "0.5 changes nothing.")
+        check(fits, "`draw` must be between 0 and 1", self.draw, "0.5 changes nothing.")
 
     def draw_curve(self, random: Random) -> Curve | None:
         if random.random() >= self.p:
@@ -468,14 +243,14 @@ class Contrast(ColourTransform):
     draw: float | None = None
 
     def __post_init__(self) -> None:
-        _check_probability(self.p)
-        _check(
+        check_probability(self.p)
+        check(
             0 <= self.max_lighting < 1,
             "`max_lighting` must be in [0, 1)",
             self.max_lighting,
             "Pass e.g. 0.2.",
         )
-        _check(self.draw is None or self.draw > 0, "`draw` must be above 0", self.draw, "1 changes nothing.")
+        check(self.draw is None or self.draw > 0, "`draw` must be above 0", self.draw, "1 changes nothing.")
 
     def draw_curve(self, random: Random) -> Curve | None:
         if random.random() >= self.p:
@@ -506,7 +281,7 @@ class Normalize(Transform):
         object.__setattr__(self, "mean", tuple(float(m) for m in self.mean))
         object.__setattr__(self, "std", tuple(float(s) for s in self.std))
         fits = len(self.mean) == len(self.std) and all(s > 0 for s in self.std)
-        _check(
+        check(
             fits,
             "`mean` and `std` must be as long as each other and `std` positive",
             (self.mean, self.std),

@@ -20,7 +20,7 @@ from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBloc
 from wiggly.data.items import ColReader, RegexLabeller, get_image_files, parent_label
 from wiggly.data.loaders import DataLoaders
 from wiggly.data.split import ColSplitter, GrandparentSplitter, RandomSplitter, Splitter
-from wiggly.data.transform import transform_names
+from wiggly.data.transform import Transform, transform_names
 from wiggly.errors import ArgumentError, DataError
 from wiggly.vision.blocks import ImageBlock
 from wiggly.vision.image import PILImage
@@ -91,7 +91,7 @@ class ImageDataLoaders(DataLoaders):
         arguments: dict[str, Any] = (
             {"valid_pct": valid_pct} if valid_pct is not None else {"train": train, "valid": valid}
         )
-        return _remember(dls, "from_folder", {"path": str(path), **arguments, "seed": seed}, block, options)
+        return _remember(dls, "from_folder", {"path": str(path), **arguments}, seed, options)
 
     @classmethod
     def from_path_func(
@@ -182,9 +182,10 @@ class ImageDataLoaders(DataLoaders):
             img_cls: `PILImage` or `PILImageBW`.
             options: See `LoaderOptions`.
         """
-        return cls.from_path_func(
+        dls = cls.from_path_func(
             path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **options
         )
+        return _remember_pattern(dls, "from_path_re", path, fnames, pat, valid_pct, seed, options)
 
     @classmethod
     def from_name_re(
@@ -212,9 +213,10 @@ class ImageDataLoaders(DataLoaders):
             img_cls: `PILImage` or `PILImageBW`.
             options: See `LoaderOptions`.
         """
-        return cls.from_name_func(
+        dls = cls.from_name_func(
             path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **options
         )
+        return _remember_pattern(dls, "from_name_re", path, fnames, pat, valid_pct, seed, options)
 
     @classmethod
     def from_df(
@@ -420,13 +422,38 @@ def _target_of_label(label: Any) -> BlockLike:
 
 
 def _remember(
-    dls: DataLoaders, name: str, arguments: dict[str, Any], block: DataBlock, options: LoaderOptions
+    dls: DataLoaders, name: str, arguments: dict[str, Any], seed: int | None, options: LoaderOptions
 ) -> DataLoaders:
-    """Writes down the call that made these loaders, where all of it can be written as Python."""
-    given: dict[str, Any] = {k: repr(v) for k, v in {**arguments, **options}.items() if v is not None}
-    for what, tfms in (("item_tfms", block.item_tfms), ("batch_tfms", block.batch_tfms)):
-        if tfms:
-            given[what] = f"[{', '.join(transform_names(tfms))}]"
+    """Writes down the call that made these loaders, if all of it can be written as Python."""
+    tfms = {"item_tfms": dls.item_tfms, "batch_tfms": dls.batch_tfms}
+    if any(not isinstance(t, Transform) for given in tfms.values() for t in given):
+        return dls
+    given = {k: v if k == "fnames" else repr(v) for k, v in arguments.items() if v is not None}
+    given |= {k: f"[{', '.join(transform_names(v))}]" for k, v in tfms.items() if v}
+    given |= {k: repr(v) for k, v in {"seed": seed, **options}.items() if v is not None}
     text = ", ".join(re.sub(r"^path=", "", f"{k}={v}") for k, v in given.items())
     dls.remember_call(f"dls = ImageDataLoaders.{name}({text})")
     return dls
+
+
+def _remember_pattern(
+    dls: DataLoaders,
+    name: str,
+    path: str | Path,
+    fnames: Sequence[str | Path],
+    pat: str,
+    valid_pct: float,
+    seed: int | None,
+    options: LoaderOptions,
+) -> DataLoaders:
+    listing = _listing(path, fnames)
+    if listing is None:
+        return dls
+    arguments = {"path": str(path), "fnames": listing, "pat": pat, "valid_pct": valid_pct}
+    return _remember(dls, name, arguments, seed, options)
+
+
+def _listing(path: str | Path, fnames: Sequence[str | Path]) -> str | None:
+    """The Python that lists these files again, if they are all images below the folder."""
+    everything = Path(path).is_dir() and [Path(f) for f in fnames] == get_image_files(path)
+    return f"get_image_files({str(path)!r})" if everything else None
