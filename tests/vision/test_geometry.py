@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,14 +22,14 @@ from wiggly.vision import geometry as module
 from wiggly.vision.decode import open_image
 from wiggly.vision.geometry import (
     Geometry,
-    around,
     inverted,
+    perspective,
     resample,
     rotation,
     scaling,
+    scaling_around,
     source_scale,
     translation,
-    warp_of_corners,
 )
 from wiggly.vision.image import LazyImage
 
@@ -43,10 +44,12 @@ def levels(a: Any, b: Any) -> Any:
     return np.abs(np.asarray(a).astype(float) - np.asarray(b).astype(float))
 
 
-def perspective(height: int, width: int, x: float, y: float) -> Any:
+def tilted(height: int, width: int, x: float, y: float) -> Any:
     corners = np.array([[0, 0], [0, height], [width, 0], [width, height]], dtype=float)
     inside = corners + np.array([[x, y], [y, -x], [-y, x], [-x, -y]]) * min(height, width)
-    return warp_of_corners(corners, inside)
+    return cv2.getPerspectiveTransform(corners.astype(np.float32), inside.astype(np.float32)).astype(
+        np.float64
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -59,7 +62,7 @@ def test_identity_is_equal_to_the_bit(dtype: Any) -> None:
 @pytest.mark.parametrize("x", [1.0, -1.0])
 @pytest.mark.parametrize("y", [1.0, -1.0])
 def test_flips_are_numpys(x: float, y: float) -> None:
-    flip = around(scaling(x, y), 40, 30)
+    flip = scaling_around(x, y, 40, 30)
     found = resample(noise(), Geometry(flip, (60, 80)))
     assert np.array_equal(found, noise()[:: int(y), :: int(x)])
     assert np.array_equal(resample(found, Geometry(flip, (60, 80))), noise())
@@ -99,10 +102,10 @@ MAPS = {
     "shift": translation(7.3, -4.8),
     "turn": rotation(17, 80, 60),
     "shrink": scaling(0.6, 0.8),
-    "enlarge": around(scaling(1.7, 1.4), 80, 60),
+    "enlarge": scaling_around(1.7, 1.4, 80, 60),
     "average": scaling(0.3, 0.22),
-    "tilt": perspective(120, 160, 0.1, 0.05),
-    "mirror": around(scaling(-1, 1), 80, 60) @ rotation(-8, 80, 60),
+    "tilt": tilted(120, 160, 0.1, 0.05),
+    "mirror": scaling_around(-1, 1, 80, 60) @ rotation(-8, 80, 60),
 }
 
 
@@ -139,7 +142,7 @@ def by_grid_sample(pixels: Any, matrix: Any, size: tuple[int, int], border: str)
 @pytest.mark.parametrize("name", ["shift", "turn", "shrink", "enlarge", "tilt", "mirror"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_warp_is_torchs_grid_sample(name: str, border: str, dtype: Any) -> None:
-    matrix = MAPS[name] @ around(rotation(3, 0, 0), 80, 60)  # never axis-aligned: all through the warp
+    matrix = MAPS[name] @ rotation(3, 80, 60)  # never axis-aligned: all through the warp
     pixels = smooth().astype(dtype)
     found = resample(pixels, Geometry(matrix, (120, 160), border))
     difference = levels(found, by_grid_sample(pixels, matrix, (120, 160), border))
@@ -149,7 +152,9 @@ def test_warp_is_torchs_grid_sample(name: str, border: str, dtype: Any) -> None:
 
 def reference(pixels: Any, geometry: Geometry) -> Any:
     """The whole picture through the warp, without cutting it first and without fast paths."""
-    matrix, source = module._averaged(pixels, geometry.matrix, source_scale(geometry.matrix, geometry.size))
+    matrix, source = module._averaged(
+        pixels, geometry.matrix.tolist(), source_scale(geometry.matrix, geometry.size)
+    )
     border = module.BORDERS[geometry.border or "reflection"]
     return module._by_warp(source, matrix, geometry.size, border, False).reshape(*geometry.size, -1)
 
@@ -321,3 +326,15 @@ def test_very_small_pictures(shape: tuple[int, int]) -> None:
     for matrix in (scaling(64 / shape[1], 64 / shape[0]), rotation(10, 0.5, 0.5), scaling(0.2, 0.2)):
         for border in ("reflection", "border"):
             assert (resample(flat, Geometry(matrix, (64, 64), border)) == 123).all()
+
+
+@pytest.mark.parametrize("tilts", [(0.2, 0.0), (0.0, -0.2), (0.13, 0.19), (-0.3, 0.3)])
+def test_perspective_moves_the_corners_as_it_says(tilts: tuple[float, float]) -> None:
+    # The same four corners given to OpenCV's solver.
+    square = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=np.float64)
+    moved = square - square.prod(axis=1, keepdims=True) * tilts
+    to_pixels = np.array([50.0, 30.0])
+    corners, targets = (((p + 1) * to_pixels).astype(np.float32) for p in (square, moved))
+    expected = cv2.getPerspectiveTransform(corners, targets)
+    matrix = perspective(*tilts, (60, 100))
+    assert matrix / matrix[2, 2] == pytest.approx(expected, rel=1e-4, abs=1e-6)

@@ -14,7 +14,7 @@ from wiggly.errors import ArgumentError
 from wiggly.vision import image as module
 from wiggly.vision.colour import lighting
 from wiggly.vision.decode import open_image
-from wiggly.vision.geometry import Geometry, around, rotation, scaling, translation
+from wiggly.vision.geometry import Geometry, rotation, scaling, scaling_around, translation
 from wiggly.vision.image import LazyImage, PILImage, PILImageBW
 
 
@@ -73,7 +73,7 @@ def test_steps_leave_the_image_before_alone() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_picture_row_and_statistics_agree(source: str, channels: int) -> None:
     pixels = noise() if source == "uint8" else noise().astype(np.float32) / 255
-    image = lazy(pixels, channels).moved(Geometry(around(scaling(-1, 1), 40, 30), (60, 80)))
+    image = lazy(pixels, channels).moved(Geometry(scaling_around(-1, 1, 40, 30), (60, 80)))
     image = image.recoloured(lighting(0.4, 1.3))
     row = np.empty((60, 80, channels), np.float32)
     image.write(row)

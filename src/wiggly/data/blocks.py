@@ -257,6 +257,9 @@ class CategoryBlock(Block):
     def encode(self, value: Any) -> Tensor:
         return torch.tensor(self.index_of(value))
 
+    def encode_into(self, value: Any, out: Tensor) -> None:
+        out.fill_(self.index_of(value))
+
     def decode(self, encoded: Tensor) -> Any:
         return self.vocab[int(encoded)]
 
@@ -327,6 +330,9 @@ class MultiCategoryBlock(CategoryBlock):
         for label in value:
             hot[self.index_of(label)] = 1.0
         return hot
+
+    def encode_into(self, value: Any, out: Tensor) -> None:
+        Block.encode_into(self, value, out)
 
     def decode(self, encoded: Tensor) -> list[Any]:
         return [label for label, on in zip(self.vocab, encoded.tolist(), strict=True) if on]

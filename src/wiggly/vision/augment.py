@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
 
-import numpy as np
-
 from wiggly.data.transform import Transform
 from wiggly.errors import ArgumentError
 from wiggly.vision.colour import Curve, lighting
@@ -28,7 +26,7 @@ from wiggly.vision.draws import (
     check_pad_mode,
     check_probability,
 )
-from wiggly.vision.geometry import Geometry, Matrix, around, rotation, scaling, warp_of_corners
+from wiggly.vision.geometry import Geometry, Matrix, perspective, rotation, scaling_around
 from wiggly.vision.resize import RandomResizedCrop, Resize, ResizeMethod
 
 __all__ = [
@@ -90,7 +88,7 @@ class Flip(GeometricTransform):
             return None
         h, w = size
         x, y = (1.0, -1.0) if self.vertical else (-1.0, 1.0)
-        return Geometry(around(scaling(x, y), w / 2, h / 2), size)
+        return Geometry(scaling_around(x, y, w / 2, h / 2), size)
 
 
 FlipItem = Flip
@@ -154,7 +152,7 @@ class Zoom(_InPlaceTransform):
         factor = random.uniform(self.min_zoom, self.max_zoom) if self.draw is None else self.draw
         x = random.random() if self.draw_x is None else self.draw_x
         y = random.random() if self.draw_y is None else self.draw_y
-        return around(scaling(factor, factor), x * size[1], y * size[0])
+        return scaling_around(factor, factor, x * size[1], y * size[0])
 
 
 @dataclass(frozen=True, repr=False)
@@ -186,13 +184,7 @@ class Warp(_InPlaceTransform):
         tilt_y = random.uniform(-m, m) if self.draw_y is None else self.draw_y
         together = max(1.0, (abs(tilt_x) + abs(tilt_y)) / LARGEST_TILT)
         tilt_x, tilt_y = tilt_x / together, tilt_y / together
-        h, w = size
-        # In coordinates from -1 to 1, each corner moves along both sides, opposite corners to opposite
-        # directions.
-        square = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=np.float64)
-        moved = square + square[:, :1] * square[:, 1:] * [tilt_x, tilt_y] * [-1, -1]
-        to_pixels = np.array([w / 2, h / 2])
-        return warp_of_corners((square + 1) * to_pixels, (moved + 1) * to_pixels)
+        return perspective(tilt_x, tilt_y, size)
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,13 +8,14 @@ over the pixels. Read next: `image.py`, which keeps curves and geometry until an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Curve", "apply_curves", "lighting", "look_up", "table"]
+__all__ = ["Curve", "apply_curves", "joined", "lighting", "look_up", "table"]
 
 # A function on grey levels in [0, 1], elementwise on an array of any shape.
 Curve = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
@@ -23,24 +24,50 @@ _LEVELS = np.arange(256, dtype=np.float64) / 255
 _TINY = 1e-7  # black and white have no finite logit
 
 
+def _logit(levels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    inner = np.clip(levels, _TINY, 1 - _TINY)
+    return np.log(inner / (1 - inner))
+
+
+_LOGITS = _logit(_LEVELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Lighting:
+    """The curve `sigmoid(scale * (logit(x) + shift))`; two of them in a row are one."""
+
+    shift: float
+    scale: float
+
+    def __call__(self, levels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        logits = _LOGITS if levels is _LEVELS else _logit(levels)
+        return 1 / (1 + np.exp(-self.scale * (logits + self.shift)))
+
+    def then(self, later: Lighting) -> Lighting:
+        """This curve followed by another one."""
+        return Lighting(self.shift + later.shift / self.scale, self.scale * later.scale)
+
+
 def lighting(shift: float = 0.0, scale: float = 1.0) -> Curve:
     """`sigmoid(scale * (logit(x) + shift))`: brightness shifts, contrast scales, and no level leaves [0, 1].
 
     Args:
         shift: Added in logit space; positive is brighter.
-        scale: Factor in logit space; above 1 is more contrast.
+        scale: Factor in logit space, above 0; more than 1 is more contrast.
 
     Example:
         >>> lighting()(np.array([0.25])).round(6)
         array([0.25])
     """
+    return Lighting(shift, scale)
 
-    def curve(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        inner = np.clip(levels, _TINY, 1 - _TINY)
-        logit = np.log(inner / (1 - inner))
-        return 1 / (1 + np.exp(-scale * (logit + shift)))
 
-    return curve
+def joined(curves: tuple[Curve, ...], later: Curve) -> tuple[Curve, ...]:
+    """One more curve behind the others, merged with the last one where the two are one curve."""
+    last = curves[-1] if curves else None
+    if isinstance(last, Lighting) and isinstance(later, Lighting):
+        return (*curves[:-1], last.then(later))
+    return (*curves, later)
 
 
 def apply_curves(curves: Sequence[Curve], levels: npt.NDArray[Any]) -> npt.NDArray[Any]:

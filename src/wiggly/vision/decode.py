@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -130,7 +129,7 @@ def open_image(source: Any, channels: int = 3, name: str = "") -> EncodedImage:
     """
     if isinstance(source, (str, os.PathLike)):
         name = name or os.fspath(source)
-        return _open_bytes(_read_file(Path(source), name), channels, name)
+        return _open_bytes(_read_file(os.fspath(source), name), channels, name)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _open_bytes(bytes(source), channels, name or "an image given as bytes")
     if isinstance(source, Image.Image):
@@ -145,9 +144,10 @@ def open_image(source: Any, channels: int = 3, name: str = "") -> EncodedImage:
     )
 
 
-def _read_file(path: Path, name: str) -> bytes:
+def _read_file(path: str, name: str) -> bytes:
     try:
-        data = path.read_bytes()
+        with open(path, "rb", buffering=0) as file:
+            data = file.read()
     except OSError as error:
         raise ItemError(name, error.strerror or str(error), "Check the path and its permissions.") from error
     if not data:
@@ -180,7 +180,7 @@ def _open_bytes(data: bytes, channels: int, name: str) -> EncodedImage:
 def _orientation(data: bytes) -> int:
     # Parsing EXIF holds Python's lock, so look for the block first; most photos on the web have none. It
     # stands among the first segments, each at most 64 kB.
-    if b"Exif\0\0" not in data[: 1 << 17]:
+    if data.find(b"Exif\0\0", 0, 1 << 17) < 0:
         return 1
     try:
         with Image.open(io.BytesIO(data)) as image:

@@ -46,13 +46,17 @@ class GeometricTransform(Transform):
         """The map for an image of `size` (height, width); None leaves it alone."""
 
     def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
-        sizes = list(dict.fromkeys(v.size for v in values if hasattr(v, "moved")))
-        start = random.getstate() if len(sizes) > 1 else None
+        movable = [v for v in values if hasattr(v, "moved")]
+        start = random.getstate() if len(movable) > 1 else None
         drawn: dict[tuple[int, int], Geometry | None] = {}
-        for size in sizes:
+        for value in movable:
+            if value.size in drawn:
+                continue
             if drawn and start is not None:  # a second picture of another size: the same draw on its own size
                 random.setstate(start)
-            drawn[size] = self.draw_geometry(random, size, train)
+            drawn[value.size] = self.draw_geometry(random, value.size, train)
+        if all(geometry is None for geometry in drawn.values()):
+            return values
         return tuple(_moved(v, drawn[v.size]) if hasattr(v, "moved") else v for v in values)
 
 

@@ -21,14 +21,20 @@ __all__ = [
     "BORDERS",
     "Geometry",
     "Matrix",
+    "Rows",
+    "box_to",
+    "inverted",
+    "perspective",
     "resample",
     "rotation",
     "scaling",
+    "scaling_around",
+    "source_scale",
     "translation",
-    "warp_of_corners",
 ]
 
 Matrix = npt.NDArray[np.float64]
+Rows = list[list[float]]  # a matrix as plain floats
 
 BORDERS = {
     "reflection": cv2.BORDER_REFLECT_101,  # around the centre of the outermost pixel
@@ -74,46 +80,68 @@ def scaling(x: float, y: float) -> Matrix:
     return np.array([[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, 1.0]])
 
 
-def around(matrix: Matrix, x: float, y: float) -> Matrix:
-    """A map with (x, y) as its origin."""
-    return translation(x, y) @ matrix @ translation(-x, -y)
+def scaling_around(sx: float, sy: float, x: float, y: float) -> Matrix:
+    """Scales around (x, y); a factor of -1 mirrors."""
+    return np.array([[sx, 0.0, x - sx * x], [0.0, sy, y - sy * y], [0.0, 0.0, 1.0]])
 
 
-def inverted(matrix: Matrix) -> Matrix:
-    """The inverse, by cofactors: a quarter of the time of numpy's solver, and needed several times per image.
-
-    Raises:
-        ArgumentError: The matrix has no inverse.
-    """
-    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
-    first, second, third = e * i - f * h, f * g - d * i, d * h - e * g
-    det = a * first + b * second + c * third
-    if det == 0 or not math.isfinite(det):
-        raise ArgumentError(
-            "a geometric transform must be invertible",
-            f"its matrix is {matrix.tolist()}",
-            "Check its arguments.",
-        )
-    cofactors = [
-        [first, c * h - b * i, b * f - c * e],
-        [second, a * i - c * g, c * d - a * f],
-        [third, b * g - a * h, a * e - b * d],
-    ]
-    return np.array(cofactors) / det
+def box_to(x: float, y: float, w: float, h: float, size: tuple[int, int]) -> Matrix:
+    """Maps a box, its corner at (x, y), `w` wide and `h` high, onto a target of `size` (height, width)."""
+    sx, sy = size[1] / w, size[0] / h
+    return np.array([[sx, 0.0, -sx * x], [0.0, sy, -sy * y], [0.0, 0.0, 1.0]])
 
 
 def rotation(degrees: float, x: float, y: float) -> Matrix:
     """Turns counter-clockwise, as seen, around (x, y)."""
     a = math.radians(degrees)
-    turn = np.array([[math.cos(a), math.sin(a), 0.0], [-math.sin(a), math.cos(a), 0.0], [0.0, 0.0, 1.0]])
-    return around(turn, x, y)
+    c, s = math.cos(a), math.sin(a)
+    return np.array([[c, s, x - c * x - s * y], [-s, c, y + s * x - c * y], [0.0, 0.0, 1.0]])
 
 
-def warp_of_corners(source: npt.NDArray[Any], target: npt.NDArray[Any]) -> Matrix:
-    """The perspective map that takes four corners `(4, 2)` to four others."""
-    return cv2.getPerspectiveTransform(source.astype(np.float32), target.astype(np.float32)).astype(
-        np.float64
+def perspective(tilt_x: float, tilt_y: float, size: tuple[int, int]) -> Matrix:
+    """Moves the corners: with sides from -1 to 1, the corner (x, y) goes to `(x, y) - x * y * tilt`.
+
+    The eight equations of the four corners have this solution in closed form.
+    """
+    h, w = size
+    plus, minus = 1 + tilt_x + tilt_y, 1 + tilt_y - tilt_x
+    a, b = (1 - tilt_x) * plus - tilt_y, (1 + tilt_x) * minus - tilt_y  # sum and difference of x's factors
+    c, d = (1 - tilt_y) * plus - tilt_x, (tilt_y - 1) * minus - tilt_x  # and of y's
+    tilted = np.array(
+        [
+            [(a + b) / 2, (a - b) / 2, tilt_y],
+            [(c + d) / 2, (c - d) / 2, tilt_x],
+            [tilt_y, tilt_x, 1.0],
+        ]
     )
+    to_pixels = np.array([[w / 2, 0.0, w / 2], [0.0, h / 2, h / 2], [0.0, 0.0, 1.0]])
+    from_pixels = np.array([[2 / w, 0.0, -1.0], [0.0, 2 / h, -1.0], [0.0, 0.0, 1.0]])
+    return to_pixels @ tilted @ from_pixels
+
+
+def inverted(matrix: Matrix) -> Matrix:
+    """The inverse.
+
+    Raises:
+        ArgumentError: The matrix has no inverse.
+    """
+    return np.array(_inverse_rows(matrix.tolist()))
+
+
+def _inverse_rows(rows: Rows) -> Rows:
+    """By cofactors, in plain floats: on 3×3 numbers that is several times faster than numpy."""
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    first, second, third = e * i - f * h, f * g - d * i, d * h - e * g
+    det = a * first + b * second + c * third
+    if det == 0 or not math.isfinite(det):
+        raise ArgumentError(
+            "a geometric transform must be invertible", f"its matrix is {rows}", "Check its arguments."
+        )
+    return [
+        [first / det, (c * h - b * i) / det, (b * f - c * e) / det],
+        [second / det, (a * i - c * g) / det, (c * d - a * f) / det],
+        [third / det, (b * g - a * h) / det, (a * e - b * d) / det],
+    ]
 
 
 def source_scale(matrix: Matrix, size: tuple[int, int]) -> tuple[float, float]:
@@ -123,23 +151,25 @@ def source_scale(matrix: Matrix, size: tuple[int, int]) -> tuple[float, float]:
     A perspective map shrinks one side more than the other; the side that keeps most detail decides.
     """
     h, w = size
-    (a, b, _), (c, d, _), (g, k, _) = matrix.tolist()
-    matrix_x, matrix_y, matrix_z = matrix.tolist()
-    inverse = inverted(matrix).tolist()
+    rows: Rows = matrix.tolist()
+    (a, b, _), (c, d, _), (g, k, one) = rows
+    if g == 0 and k == 0:  # the same everywhere
+        return math.hypot(a, c) / abs(one), math.hypot(b, d) / abs(one)
+    inverse = _inverse_rows(rows)
     sx = sy = 0.0
-    for corner in ((0, 0, 1), (w, 0, 1), (0, h, 1), (w, h, 1), (w / 2, h / 2, 1)):
-        p = [_dot(row, corner) for row in inverse]
-        source = (p[0] / p[2], p[1] / p[2], 1.0)
-        z = _dot(matrix_z, source)
-        u, v = _dot(matrix_x, source) / z, _dot(matrix_y, source) / z
+    for u, v in ((0, 0), (w, 0), (0, h), (w, h), (w / 2, h / 2)):
+        x, y = _mapped(inverse, u, v)
+        z = abs(g * x + k * y + one)
         # Columns of the Jacobian of (u, v) by the source's (x, y), times z.
-        sx = max(sx, math.hypot(a - u * g, c - v * g) / abs(z))
-        sy = max(sy, math.hypot(b - u * k, d - v * k) / abs(z))
+        sx = max(sx, math.hypot(a - u * g, c - v * g) / z)
+        sy = max(sy, math.hypot(b - u * k, d - v * k) / z)
     return sx, sy
 
 
-def _dot(row: list[float], point: tuple[float, float, float]) -> float:
-    return row[0] * point[0] + row[1] * point[1] + row[2] * point[2]
+def _mapped(rows: Rows, x: float, y: float) -> tuple[float, float]:
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    z = g * x + h * y + i
+    return (a * x + b * y + c) / z, (d * x + e * y + f) / z
 
 
 def resample(
@@ -161,43 +191,44 @@ def resample(
         `(h, w, c)` of the target size, same type, contiguous. An identity map gives the same pixels to the
         bit.
     """
-    matrix, (h, w) = geometry.matrix, geometry.size
-    channels = pixels.shape[2]
-    matrix, pixels = _region(pixels, matrix, (h, w))
-    if not nearest:
-        matrix, pixels = _averaged(pixels, matrix, scale or source_scale(matrix, (h, w)))
-    out = _exact_copy(pixels, matrix, (h, w))
+    rows: Rows = geometry.matrix.tolist()
+    size = geometry.size
+    if not nearest and scale is None:
+        scale = source_scale(geometry.matrix, size)
+    x0, y0, x1, y1 = _region(pixels.shape, _inverse_rows(rows), size)
+    part = pixels[y0:y1, x0:x1]
+    rows = [[a, b, a * x0 + b * y0 + c] for a, b, c in rows]
+    if scale is not None and not nearest:
+        rows, part = _averaged(part, rows, scale)
+    out = _exact_copy(part, rows, size)
     if out is None and not nearest:
-        out = _by_resize(pixels, matrix, (h, w))
+        out = _by_resize(part, rows, size)
     if out is None:
-        out = _by_warp(pixels, matrix, (h, w), BORDERS[geometry.border or "reflection"], nearest)
-    return out.reshape(h, w, channels)
+        out = _by_warp(part, rows, size, BORDERS[geometry.border or "reflection"], nearest)
+    return out.reshape(*size, pixels.shape[2])
 
 
-def _region(
-    pixels: npt.NDArray[Any], matrix: Matrix, size: tuple[int, int]
-) -> tuple[Matrix, npt.NDArray[Any]]:
-    """The part of the source that the target can see, as a view, and the matrix from there.
+def _region(shape: tuple[int, ...], inverse: Rows, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of the source that the target can see: left, top, right and bottom, in pixels.
 
     A small crop of a large photo then touches little memory, and OpenCV's limit of 32,767 source pixels per
     side is far. Kept whole when the target looks outside the source: borders are reflected at the picture's
     true edge.
     """
     h, w = size
-    inverse = inverted(matrix)
-    corners = np.array([[0, 0, 1], [w, 0, 1], [0, h, 1], [w, h, 1]], dtype=np.float64) @ inverse.T
-    if (corners[:, 2] <= 0).any() and (corners[:, 2] >= 0).any():
-        return matrix, pixels
-    xy = corners[:, :2] / corners[:, 2:]
-    height, width = pixels.shape[:2]
+    height, width = shape[:2]
+    _, _, (g, k, one) = inverse
+    depths = (one, g * w + one, k * h + one, g * w + k * h + one)
+    if min(depths) <= 0 <= max(depths):
+        return 0, 0, width, height
+    corners = [_mapped(inverse, u, v) for u, v in ((0, 0), (w, 0), (0, h), (w, h))]
+    xs, ys = [x for x, _ in corners], [y for _, y in corners]
     # Two pixels of margin: bilinear look-up needs one, averaging by halves rounds by one.
-    left, top = math.floor(xy[:, 0].min()) - 2, math.floor(xy[:, 1].min()) - 2
-    right, bottom = math.ceil(xy[:, 0].max()) + 2, math.ceil(xy[:, 1].max()) + 2
+    left, top = math.floor(min(xs)) - 2, math.floor(min(ys)) - 2
+    right, bottom = math.ceil(max(xs)) + 2, math.ceil(max(ys)) + 2
     x0, x1 = (left, right) if left >= 0 and right <= width else _inside(left, right, width)
     y0, y1 = (top, bottom) if top >= 0 and bottom <= height else _inside(top, bottom, height)
-    if (x0, y0, x1, y1) == (0, 0, width, height):
-        return matrix, pixels
-    return matrix @ translation(x0, y0), pixels[y0:y1, x0:x1]
+    return x0, y0, x1, y1
 
 
 def _inside(low: int, high: int, n: int) -> tuple[int, int]:
@@ -212,19 +243,19 @@ def _inside(low: int, high: int, n: int) -> tuple[int, int]:
 
 
 def _averaged(
-    pixels: npt.NDArray[Any], matrix: Matrix, scale: tuple[float, float]
-) -> tuple[Matrix, npt.NDArray[Any]]:
+    pixels: npt.NDArray[Any], rows: Rows, scale: tuple[float, float]
+) -> tuple[Rows, npt.NDArray[Any]]:
     """The source area-averaged by whole factors until the remaining shrink is at most 2."""
     h, w = pixels.shape[:2]
     fx, fy = _whole_factor(scale[0], w), _whole_factor(scale[1], h)
     if fx == 1 and fy == 1:
-        return matrix, pixels
+        return rows, pixels
     small_w, small_h = -(-w // fx), -(-h // fy)
     if (small_w * fx, small_h * fy) != (w, h):
         # Whole blocks only (OpenCV's fast path): repeat the last row or column to fill the last block.
         pixels = cv2.copyMakeBorder(pixels, 0, small_h * fy - h, 0, small_w * fx - w, cv2.BORDER_REPLICATE)
     small = cv2.resize(np.ascontiguousarray(pixels), (small_w, small_h), interpolation=cv2.INTER_AREA)
-    return matrix @ scaling(fx, fy), small.reshape(small_h, small_w, -1)
+    return [[a * fx, b * fy, c] for a, b, c in rows], small.reshape(small_h, small_w, -1)
 
 
 def _whole_factor(scale: float, n: int) -> int:
@@ -235,55 +266,55 @@ def _whole_factor(scale: float, n: int) -> int:
     return factor
 
 
-def _exact_copy(pixels: npt.NDArray[Any], matrix: Matrix, size: tuple[int, int]) -> npt.NDArray[Any] | None:
+def _exact_copy(pixels: npt.NDArray[Any], rows: Rows, size: tuple[int, int]) -> npt.NDArray[Any] | None:
     """A crop at whole pixels, mirrored or not, is a copy: same pixels to the bit."""
+    (sx, _, tx), (_, sy, ty), _ = rows
+    if abs(abs(sx) - 1) > 1e-9 or abs(sy - 1) > 1e-9 or not _is_axis_aligned(rows):
+        return None
     h, w = size
-    if not _is_axis_aligned(matrix) or abs(abs(matrix[0, 0]) - 1) > 1e-9 or abs(matrix[1, 1] - 1) > 1e-9:
-        return None
-    mirrored = matrix[0, 0] < 0
-    x = (matrix[0, 2] - w) if mirrored else -matrix[0, 2]
-    y = -matrix[1, 2]
-    if abs(x - round(x)) > 1e-6 or abs(y - round(y)) > 1e-6:
-        return None
+    x, y = tx - w if sx < 0 else -tx, -ty
     x0, y0 = round(x), round(y)
+    if abs(x - x0) > 1e-6 or abs(y - y0) > 1e-6:
+        return None
     if x0 < 0 or y0 < 0 or x0 + w > pixels.shape[1] or y0 + h > pixels.shape[0]:
         return None
     part = pixels[y0 : y0 + h, x0 : x0 + w]
-    return np.ascontiguousarray(part[:, ::-1] if mirrored else part)
+    return np.ascontiguousarray(part[:, ::-1] if sx < 0 else part)
 
 
-def _is_axis_aligned(matrix: Matrix) -> bool:
-    others = matrix[[0, 1, 2, 2], [1, 0, 0, 1]]
-    return bool((np.abs(others) < 1e-12).all()) and abs(matrix[2, 2] - 1) < 1e-12
+def _is_axis_aligned(rows: Rows) -> bool:
+    (_, b, _), (d, _, _), (g, k, one) = rows
+    return max(abs(b), abs(d), abs(g), abs(k), abs(one - 1)) < 1e-12
 
 
-def _by_resize(pixels: npt.NDArray[Any], matrix: Matrix, size: tuple[int, int]) -> npt.NDArray[Any] | None:
+def _by_resize(pixels: npt.NDArray[Any], rows: Rows, size: tuple[int, int]) -> npt.NDArray[Any] | None:
     """A pure crop and scale, by OpenCV's resize, which is 2–3× faster than a warp; None where that is not
     exact."""
+    (sx, _, tx), (_, sy, ty), _ = rows
+    if sx == 0 or sy <= 0 or not _is_axis_aligned(rows):
+        return None
     h, w = size
-    if not _is_axis_aligned(matrix) or matrix[0, 0] == 0 or matrix[1, 1] <= 0:
-        return None
-    sx, sy = abs(matrix[0, 0]), matrix[1, 1]
-    mirrored = matrix[0, 0] < 0
-    x = (matrix[0, 2] - w) / sx if mirrored else -matrix[0, 2] / sx
-    y = -matrix[1, 2] / sy
-    x1, y1 = x + w / sx, y + h / sy
-    box = round(x), round(y), round(x1), round(y1)
+    x, y = (tx - w) / -sx if sx < 0 else -tx / sx, -ty / sy
+    edges = x, y, x + w / abs(sx), y + h / sy
+    x0, y0, x1, y1 = box = [round(edge) for edge in edges]
     # resize() maps a whole-pixel box onto the whole target; other boxes go through the warp.
-    if max(abs(a - b) for a, b in zip(box, (x, y, x1, y1), strict=True)) > 1e-6:
+    if max(abs(a - b) for a, b in zip(box, edges, strict=True)) > 1e-6:
         return None
-    if box[0] < 0 or box[1] < 0 or box[2] > pixels.shape[1] or box[3] > pixels.shape[0]:
+    if x0 < 0 or y0 < 0 or x1 > pixels.shape[1] or y1 > pixels.shape[0]:
         return None
-    part = np.ascontiguousarray(pixels[box[1] : box[3], box[0] : box[2]])
+    part = np.ascontiguousarray(pixels[y0:y1, x0:x1])
     out = cv2.resize(part, (w, h), interpolation=cv2.INTER_LINEAR).reshape(h, w, -1)
-    return np.ascontiguousarray(out[:, ::-1]) if mirrored else out
+    return np.ascontiguousarray(out[:, ::-1]) if sx < 0 else out
 
 
 def _by_warp(
-    pixels: npt.NDArray[Any], matrix: Matrix, size: tuple[int, int], border: int, nearest: bool
+    pixels: npt.NDArray[Any], rows: Rows, size: tuple[int, int], border: int, nearest: bool
 ) -> npt.NDArray[Any]:
-    # OpenCV puts the centre of the first pixel at (0, 0).
-    inverse = translation(-0.5, -0.5) @ inverted(matrix) @ translation(0.5, 0.5)
+    # OpenCV puts the centre of the first pixel at (0, 0): half a pixel is added before and taken off after.
+    x, y, z = ([a, b, a / 2 + b / 2 + c] for a, b, c in _inverse_rows(rows))
+    inverse = np.array(
+        [[p - r / 2 for p, r in zip(x, z, strict=True)], [q - r / 2 for q, r in zip(y, z, strict=True)], z]
+    )
     flags = (cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
     source = np.ascontiguousarray(pixels)
     return cv2.warpPerspective(source, inverse, (size[1], size[0]), flags=flags, borderMode=border)

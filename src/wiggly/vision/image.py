@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from wiggly.errors import ArgumentError
-from wiggly.vision.colour import Curve, apply_curves, look_up, table
+from wiggly.vision.colour import Curve, apply_curves, joined, look_up, table
 from wiggly.vision.decode import EncodedImage, open_image
 from wiggly.vision.geometry import Geometry, resample, scaling, source_scale
 
@@ -101,7 +101,7 @@ class LazyImage:
 
     def recoloured(self, curve: Curve) -> LazyImage:
         """With one more colour step."""
-        return LazyImage(self.source, self.geometry, (*self.curves, curve), self.statistics)
+        return LazyImage(self.source, self.geometry, joined(self.curves, curve), self.statistics)
 
     def normalised(self, mean: tuple[float, ...], std: tuple[float, ...]) -> LazyImage:
         """To come out as `(x - mean) / std` instead of in [0, 1].

@@ -1,7 +1,8 @@
 """Networks of timm, torchvision or one's own: found by name, made, and loaded with weights.
 
 In: what the user passed as `arch`, and which weights. Out: a module with its classifier still on, and its
-`Traits`. Read next: `cutting.py`, which takes the classifier off; `bodies.py`, which does both.
+`Traits`. timm is imported where it is needed: it takes half a second that a star import need not. Read next:
+`cutting.py`, which takes the classifier off; `bodies.py`, which does both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import timm
 import torch
 import torchvision.models
 from huggingface_hub.errors import HfHubHTTPError
@@ -69,6 +69,8 @@ def find_source(arch: Any) -> Source:
         >>> find_source("resnet18").library, find_source(torchvision.models.resnet18).library
         ('timm', 'torchvision')
     """
+    import timm
+
     if isinstance(arch, str):
         return _find_name(arch)
     if isinstance(arch, nn.Module):
@@ -88,6 +90,8 @@ def find_source(arch: Any) -> Source:
 
 
 def _find_name(name: str) -> Source:
+    import timm
+
     short = name.removeprefix("hf-hub:").removeprefix("hf_hub:").removeprefix("timm/")
     if timm.is_model(short):
         return Source("timm", _current_name(short), name)
@@ -109,6 +113,8 @@ def _torchvision_names() -> list[str]:
 
 def _current_name(name: str) -> str:
     """Follow timm's table of old names (the course's convnext_small_in22k) with a warning; check the tag."""
+    import timm
+
     current = timm.models.get_deprecated_models().get(name, name)
     if current is None:
         raise ModelError("`arch` must still exist in timm", f"'{name}' was removed", "Pass another one.")
@@ -189,6 +195,8 @@ def pretrained_network(
 
 
 def _make_timm(name: str, n_in: int, args: Mapping[str, Any], **pretrained: Any) -> nn.Module:
+    import timm
+
     try:
         return timm.create_model(name, num_classes=0, in_chans=n_in, **pretrained, **args)
     except TypeError as error:
@@ -215,6 +223,8 @@ def _arguments_error(name: str, args: Mapping[str, Any], error: Exception) -> Ex
 def _pretrained_timm(
     name: str, n_in: int, pretrained: bool, weights: Any, args: Mapping[str, Any]
 ) -> tuple[nn.Module, bool]:
+    import timm
+
     cfg = cast(Any, timm.models.get_pretrained_cfg(name))
     if weights is not None:
         path = Path(weights)

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, ClassVar
 
 from wiggly.vision.draws import GeometricTransform, PadMode, Size, check, check_pad_mode, pair_of
-from wiggly.vision.geometry import Geometry, Matrix, scaling, translation
+from wiggly.vision.geometry import Geometry, box_to, scaling, translation
 
 __all__ = ["RandomResizedCrop", "Resize", "ResizeMethod"]
 
@@ -22,12 +22,6 @@ class ResizeMethod:
     """How `Resize` reaches its size; plain strings do as well."""
 
     Squish, Crop, Pad = "squish", "crop", "pad"
-
-
-def _box_to(box: tuple[float, float, float, float], size: tuple[int, int]) -> Matrix:
-    """The map of a box (x, y, width, height) onto a target of `size` (height, width)."""
-    x, y, w, h = box
-    return scaling(size[1] / w, size[0] / h) @ translation(-x, -y)
 
 
 def _crop_box(
@@ -79,7 +73,7 @@ class Resize(GeometricTransform):
     def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry:
         target = pair_of(self.size)
         if self.method == "crop":
-            return Geometry(_box_to(_crop_box(size, target, random if train else None), target), target)
+            return Geometry(box_to(*_crop_box(size, target, random if train else None), target), target)
         if self.method == "squish":
             return Geometry(scaling(target[1] / size[1], target[0] / size[0]), target)
         scale = min(target[0] / size[0], target[1] / size[1])
@@ -140,7 +134,7 @@ class RandomResizedCrop(GeometricTransform):
     def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry:
         target = pair_of(self.size)
         box = self._random_box(random, size) if train else self._middle_box(size, target)
-        return Geometry(_box_to(box, target), target)
+        return Geometry(box_to(*box, target), target)
 
     def _random_box(self, random: Random, size: tuple[int, int]) -> tuple[float, float, float, float]:
         h, w = size
