@@ -46,22 +46,27 @@ class GeometricTransform(Transform):
         """The map for an image of `size` (height, width); None leaves it alone."""
 
     def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
-        movable = [v for v in values if hasattr(v, "moved")]
-        start = random.getstate() if len(movable) > 1 else None
+        at = [k for k, value in enumerate(values) if hasattr(value, "moved")]
+        if len(at) == 1:  # nearly always: one picture and a label
+            k, value = at[0], values[at[0]]
+            geometry = self.draw_geometry(random, value.size, train)
+            return values if geometry is None else (*values[:k], value.moved(geometry), *values[k + 1 :])
+        return self._apply_to_several(values, at, random, train)
+
+    def _apply_to_several(
+        self, values: tuple[Any, ...], at: Sequence[int], random: Random, train: bool
+    ) -> tuple[Any, ...]:
+        """The same draw for all; for a picture of another size it is made again from the same state."""
+        start = random.getstate()
         drawn: dict[tuple[int, int], Geometry | None] = {}
-        for value in movable:
-            if value.size in drawn:
-                continue
-            if drawn and start is not None:  # a second picture of another size: the same draw on its own size
-                random.setstate(start)
-            drawn[value.size] = self.draw_geometry(random, value.size, train)
-        if all(geometry is None for geometry in drawn.values()):
-            return values
-        return tuple(_moved(v, drawn[v.size]) if hasattr(v, "moved") else v for v in values)
-
-
-def _moved(value: Any, geometry: Geometry | None) -> Any:
-    return value if geometry is None else value.moved(geometry)
+        for size in dict.fromkeys(values[k].size for k in at):
+            random.setstate(start)
+            drawn[size] = self.draw_geometry(random, size, train)
+        changed = list(values)
+        for k in at:
+            geometry = drawn[values[k].size]
+            changed[k] = values[k] if geometry is None else values[k].moved(geometry)
+        return tuple(changed)
 
 
 class ColourTransform(Transform):
