@@ -346,3 +346,9 @@ def test_a_link_stays_a_link(learn: Any, tmp_path: Path) -> None:
     export_bundle(learn, link, title="newer")
     assert link.is_symlink()
     assert load_bundle(target).manifest.title == "newer"
+
+
+def test_a_model_is_called_after_its_file(learn: Any, tmp_path: Path) -> None:
+    assert (
+        load_bundle(export_bundle(learn, tmp_path / "my_pets.wiggly", examples=0)).manifest.title == "My pets"
+    )

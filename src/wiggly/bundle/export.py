@@ -72,7 +72,7 @@ def export_bundle(
     Args:
         learn: A learner of `vision_learner` with one image in and one category out.
         path: The file to write, exactly as given, whatever its suffix. A bundle that is there is replaced.
-        title: Name for people; by default the name of the data's folder.
+        title: Name for people; by default that of the file.
         description: A few sentences for people.
         licence: SPDX identifier of the terms for using the model.
         examples: Number of validation photos to put in, of different classes; 0 keeps all photos private.
@@ -111,7 +111,7 @@ def export_bundle(
         wiggly=wiggly_version(),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         task="classification",
-        title=_title(learn) if title is None else title,
+        title=_title(place) if title is None else title,
         inputs=(image,),
         outputs=(output,),
         model=config,
@@ -127,9 +127,9 @@ def export_bundle(
     return place
 
 
-def _title(learn: Learner) -> str:
-    """The name of the data's folder, as a person would write it."""
-    words = Path(learn.dls.path).resolve().name.replace("_", " ").strip() or "model"
+def _title(place: Path) -> str:
+    """The name of the file, as a person would write it."""
+    words = place.stem.replace("_", " ").strip() or "model"
     return words[0].upper() + words[1:]
 
 
