@@ -17,7 +17,7 @@ from wiggly.data.items import TableItems, item_name
 from wiggly.data.transform import Transform, apply_item_transform, transform_names
 from wiggly.errors import ArgumentError, DataError, ItemError, LabelError, WigglyError
 
-__all__ = ["Dataset", "Datasets", "Getter", "read_labels"]
+__all__ = ["Dataset", "Datasets", "Getter", "identity", "read_labels", "subset"]
 
 Getter = Callable[[Any], Any]
 

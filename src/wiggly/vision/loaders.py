@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -17,6 +18,7 @@ from typing_extensions import Unpack
 
 from wiggly.data.block import BlockLike, DataBlock
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock
+from wiggly.data.dataset import Getter, identity
 from wiggly.data.items import ColReader, RegexLabeller, get_image_files, parent_label
 from wiggly.data.loaders import DataLoaders
 from wiggly.data.split import ColSplitter, GrandparentSplitter, RandomSplitter, Splitter
@@ -29,8 +31,18 @@ __all__ = ["ImageDataLoaders", "LoaderOptions"]
 
 
 class LoaderOptions(TypedDict, total=False):
-    """What every constructor hands on to `DataBlock.dataloaders`, where each is explained."""
+    """What every constructor takes besides its own arguments.
 
+    Attributes:
+        item_tfms: Transforms of one sample.
+        batch_tfms: More transforms; wiggly's own join those of one sample in one resampling.
+        img_cls: `PILImage` (RGB, the default) or `PILImageBW` (grey).
+        bs: This and the others are explained at `DataBlock.dataloaders`.
+    """
+
+    item_tfms: Any
+    batch_tfms: Any
+    img_cls: type[PILImage]
     bs: int
     val_bs: int | None
     shuffle: bool
@@ -42,9 +54,9 @@ class LoaderOptions(TypedDict, total=False):
 class ImageDataLoaders(DataLoaders):
     """Constructors of loaders for labelled photos.
 
-    All take `item_tfms`, `batch_tfms`, `img_cls` and the options of `DataBlock.dataloaders` (`bs=64`,
-    `val_bs`, `shuffle`, `device`, `num_workers`, `max_bad`). `seed` decides the random split, the order and
-    all random draws. Models are saved in `path`.
+    All take the options of `LoaderOptions` by name: `item_tfms`, `batch_tfms`, `img_cls`, `bs=64`, `val_bs`,
+    `shuffle`, `device`, `num_workers`, `max_bad`. `seed` decides the random split, the order and all random
+    draws. Models are saved in `path`.
     """
 
     @classmethod
@@ -56,9 +68,6 @@ class ImageDataLoaders(DataLoaders):
         valid_pct: float | None = None,
         seed: int | None = None,
         vocab: Sequence[Any] | None = None,
-        item_tfms: Any = None,
-        batch_tfms: Any = None,
-        img_cls: type[PILImage] = PILImage,
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:
         """One folder per class: `path/cat/1.jpg`, or with ready-made parts `path/train/cat/1.jpg`.
@@ -70,9 +79,6 @@ class ImageDataLoaders(DataLoaders):
             valid_pct: Share of all images to take for validation at random; None uses the two folders.
             seed: Of split, order and draws.
             vocab: The classes; None finds them.
-            item_tfms: Transforms of one sample.
-            batch_tfms: More transforms.
-            img_cls: `PILImage` or `PILImageBW`.
             options: See `LoaderOptions`.
 
         Raises:
@@ -86,8 +92,8 @@ class ImageDataLoaders(DataLoaders):
             files = get_image_files(path, folders=parts or None)
         else:
             splitter, files = RandomSplitter(valid_pct, seed), get_image_files(path)
-        block = cls._block(CategoryBlock(vocab), splitter, parent_label, item_tfms, batch_tfms, img_cls)
-        dls = _load(block, _some_images(files, path), path, seed, options)
+        files = _some_images(files, path)
+        dls = _load(CategoryBlock(vocab), splitter, [identity, parent_label], files, path, seed, options)
         arguments: dict[str, Any] = (
             {"valid_pct": valid_pct} if valid_pct is not None else {"train": train, "valid": valid}
         )
@@ -101,9 +107,6 @@ class ImageDataLoaders(DataLoaders):
         label_func: Callable[[Any], Any],
         valid_pct: float = 0.2,
         seed: int | None = None,
-        item_tfms: Any = None,
-        batch_tfms: Any = None,
-        img_cls: type[PILImage] = PILImage,
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:
         """Files with a function from the whole path to the label.
@@ -114,17 +117,13 @@ class ImageDataLoaders(DataLoaders):
             label_func: Path to label.
             valid_pct: Share for validation.
             seed: Of split, order and draws.
-            item_tfms: Transforms of one sample.
-            batch_tfms: More transforms.
-            img_cls: `PILImage` or `PILImageBW`.
             options: See `LoaderOptions`.
 
         Raises:
             LabelError: The function fails on a file, which is named.
         """
-        splitter = RandomSplitter(valid_pct, seed)
-        block = cls._block(CategoryBlock(), splitter, label_func, item_tfms, batch_tfms, img_cls)
-        return _load(block, _some_images(list(fnames), path), path, seed, options)
+        splitter, files = RandomSplitter(valid_pct, seed), _some_images(list(fnames), path)
+        return _load(CategoryBlock(), splitter, [identity, label_func], files, path, seed, options)
 
     @classmethod
     def from_name_func(
@@ -134,9 +133,6 @@ class ImageDataLoaders(DataLoaders):
         label_func: Callable[[str], Any],
         valid_pct: float = 0.2,
         seed: int | None = None,
-        item_tfms: Any = None,
-        batch_tfms: Any = None,
-        img_cls: type[PILImage] = PILImage,
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:
         """Files with a function from the file's name (a string, without folders) to the label.
@@ -147,14 +143,9 @@ class ImageDataLoaders(DataLoaders):
             label_func: Name to label; a lambda is fine, also on Windows.
             valid_pct: Share for validation.
             seed: Of split, order and draws.
-            item_tfms: Transforms of one sample.
-            batch_tfms: More transforms.
-            img_cls: `PILImage` or `PILImageBW`.
             options: See `LoaderOptions`.
         """
-        return cls.from_path_func(
-            path, fnames, _OfName(label_func), valid_pct, seed, item_tfms, batch_tfms, img_cls, **options
-        )
+        return cls.from_path_func(path, fnames, _OfName(label_func), valid_pct, seed, **options)
 
     @classmethod
     def from_path_re(
@@ -164,9 +155,6 @@ class ImageDataLoaders(DataLoaders):
         pat: str,
         valid_pct: float = 0.2,
         seed: int | None = None,
-        item_tfms: Any = None,
-        batch_tfms: Any = None,
-        img_cls: type[PILImage] = PILImage,
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:
         """Files whose label is the first group of a regular expression found in the whole path.
@@ -177,14 +165,9 @@ class ImageDataLoaders(DataLoaders):
             pat: The regular expression; folders are separated by "/" on every system.
             valid_pct: Share for validation.
             seed: Of split, order and draws.
-            item_tfms: Transforms of one sample.
-            batch_tfms: More transforms.
-            img_cls: `PILImage` or `PILImageBW`.
             options: See `LoaderOptions`.
         """
-        dls = cls.from_path_func(
-            path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **options
-        )
+        dls = cls.from_path_func(path, fnames, RegexLabeller(pat), valid_pct, seed, **options)
         return _remember_pattern(dls, "from_path_re", path, fnames, pat, valid_pct, seed, options)
 
     @classmethod
@@ -195,9 +178,6 @@ class ImageDataLoaders(DataLoaders):
         pat: str,
         valid_pct: float = 0.2,
         seed: int | None = None,
-        item_tfms: Any = None,
-        batch_tfms: Any = None,
-        img_cls: type[PILImage] = PILImage,
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:
         r"""Files whose label is the first group of a regular expression found in the file's name.
@@ -208,14 +188,9 @@ class ImageDataLoaders(DataLoaders):
             pat: The regular expression, e.g. r"^(.+)_\d+.jpg$".
             valid_pct: Share for validation.
             seed: Of split, order and draws.
-            item_tfms: Transforms of one sample.
-            batch_tfms: More transforms.
-            img_cls: `PILImage` or `PILImageBW`.
             options: See `LoaderOptions`.
         """
-        dls = cls.from_name_func(
-            path, fnames, RegexLabeller(pat), valid_pct, seed, item_tfms, batch_tfms, img_cls, **options
-        )
+        dls = cls.from_name_func(path, fnames, RegexLabeller(pat), valid_pct, seed, **options)
         return _remember_pattern(dls, "from_name_re", path, fnames, pat, valid_pct, seed, options)
 
     @classmethod
@@ -232,9 +207,6 @@ class ImageDataLoaders(DataLoaders):
         label_delim: str | None = None,
         y_block: BlockLike | None = None,
         valid_col: str | int | None = None,
-        item_tfms: Any = None,
-        batch_tfms: Any = None,
-        img_cls: type[PILImage] = PILImage,
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:
         """A table (pandas, polars, pyarrow) with a column of file names and one or several of labels.
@@ -252,9 +224,6 @@ class ImageDataLoaders(DataLoaders):
             y_block: Kind of target; None finds it: several labels for `label_delim` or several columns,
                 numbers to predict for a column of floats, else one label.
             valid_col: Column that is true for validation rows.
-            item_tfms: Transforms of one sample.
-            batch_tfms: More transforms.
-            img_cls: `PILImage` or `PILImageBW`.
             options: See `LoaderOptions`.
         """
         splitter: Splitter = RandomSplitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col)
@@ -262,15 +231,8 @@ class ImageDataLoaders(DataLoaders):
         columns = label_col if isinstance(label_col, (str, int)) or several else label_col[0]
         target = y_block or _target_of_table(df, columns, several or label_delim is not None)
         root = Path(path) / folder if folder is not None else Path(path)
-        block = DataBlock(
-            (ImageBlock(img_cls), target),
-            get_x=ColReader(fn_col, pref=root, suff=suff),
-            get_y=ColReader(columns, label_delim=label_delim),
-            splitter=splitter,
-            item_tfms=item_tfms,
-            batch_tfms=batch_tfms,
-        )
-        return _load(block, df, path, seed, options)
+        getters = [ColReader(fn_col, pref=root, suff=suff), ColReader(columns, label_delim=label_delim)]
+        return _load(target, splitter, getters, df, path, seed, options)
 
     @classmethod
     def from_csv(
@@ -313,9 +275,6 @@ class ImageDataLoaders(DataLoaders):
         valid_pct: float = 0.2,
         seed: int | None = None,
         y_block: BlockLike | None = None,
-        item_tfms: Any = None,
-        batch_tfms: Any = None,
-        img_cls: type[PILImage] = PILImage,
         **options: Unpack[LoaderOptions],
     ) -> DataLoaders:
         """Files and their labels, in the same order.
@@ -327,9 +286,6 @@ class ImageDataLoaders(DataLoaders):
             valid_pct: Share for validation.
             seed: Of split, order and draws.
             y_block: Kind of target; None finds it from the first label.
-            item_tfms: Transforms of one sample.
-            batch_tfms: More transforms.
-            img_cls: `PILImage` or `PILImageBW`.
             options: See `LoaderOptions`.
 
         Raises:
@@ -342,31 +298,10 @@ class ImageDataLoaders(DataLoaders):
                 f"they have {len(fnames)} and {len(labels)}",
                 "Pass one label per file.",
             )
-        block = DataBlock(
-            (ImageBlock(img_cls), y_block or _target_of_label(labels[0] if labels else "")),
-            getters=[_first, _second],
-            splitter=RandomSplitter(valid_pct, seed),
-            item_tfms=item_tfms,
-            batch_tfms=batch_tfms,
-        )
-        return _load(block, list(zip(fnames, labels, strict=True)), path, seed, options)
-
-    @staticmethod
-    def _block(
-        target: BlockLike,
-        splitter: Splitter,
-        get_y: Callable[[Any], Any],
-        item_tfms: Any,
-        batch_tfms: Any,
-        img_cls: type[PILImage],
-    ) -> DataBlock:
-        return DataBlock(
-            (ImageBlock(img_cls), target),
-            splitter=splitter,
-            get_y=get_y,
-            item_tfms=item_tfms,
-            batch_tfms=batch_tfms,
-        )
+        target = y_block or _target_of_label(labels[0] if labels else "")
+        pairs = list(zip(fnames, labels, strict=True))
+        splitter = RandomSplitter(valid_pct, seed)
+        return _load(target, splitter, [itemgetter(0), itemgetter(1)], pairs, path, seed, options)
 
 
 class _OfName:
@@ -379,18 +314,24 @@ class _OfName:
         return self.label_func(Path(item).name)
 
 
-def _first(pair: tuple[Any, Any]) -> Any:
-    return pair[0]
-
-
-def _second(pair: tuple[Any, Any]) -> Any:
-    return pair[1]
-
-
 def _load(
-    block: DataBlock, source: Any, path: str | Path, seed: int | None, options: LoaderOptions
+    target: BlockLike,
+    splitter: Splitter,
+    getters: Sequence[Getter],
+    source: Any,
+    path: str | Path,
+    seed: int | None,
+    options: LoaderOptions,
 ) -> DataLoaders:
-    return block.dataloaders(source, path=path, seed=seed, **options)
+    rest: dict[str, Any] = {**options}
+    block = DataBlock(
+        (ImageBlock(rest.pop("img_cls", PILImage)), target),
+        getters=getters,
+        splitter=splitter,
+        item_tfms=rest.pop("item_tfms", None),
+        batch_tfms=rest.pop("batch_tfms", None),
+    )
+    return block.dataloaders(source, path=path, seed=seed, **rest)
 
 
 def _some_images(files: Sequence[Any], path: str | Path) -> Sequence[Any]:
@@ -430,7 +371,8 @@ def _remember(
         return dls
     given = {k: v if k == "fnames" else repr(v) for k, v in arguments.items() if v is not None}
     given |= {k: f"[{', '.join(transform_names(v))}]" for k, v in tfms.items() if v}
-    given |= {k: repr(v) for k, v in {"seed": seed, **options}.items() if v is not None}
+    others = {k: v for k, v in {"seed": seed, **options}.items() if k not in tfms and v is not None}
+    given |= {k: v.__name__ if isinstance(v, type) else repr(v) for k, v in others.items()}
     text = ", ".join(re.sub(r"^path=", "", f"{k}={v}") for k, v in given.items())
     dls.remember_call(f"dls = ImageDataLoaders.{name}({text})")
     return dls
