@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -224,8 +225,8 @@ def test_train_finds_labels_and_parts_as_told(
 
 
 def test_ctrl_c_leaves_a_checkpoint_that_can_be_used(digits_folder: Path, tmp_path: Path) -> None:
-    command = ["train", digits_folder, *SMALL, "--out", "digits.wiggly"]
-    process = start(*command, "--epochs", "500", folder=tmp_path)
+    command = ["train", digits_folder, *SMALL, "--out", "digits.wiggly", "--epochs", "500"]
+    process = start(*command, folder=tmp_path)
     assert process.stdout
     for line in process.stdout:  # one line per epoch
         if line.split()[:1] == ["1"]:
@@ -234,12 +235,14 @@ def test_ctrl_c_leaves_a_checkpoint_that_can_be_used(digits_folder: Path, tmp_pa
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
+    assert err.rstrip().endswith("interrupted")
     checkpoint = tmp_path / "models" / "digits-interrupted.safetensors"
     assert checkpoint.is_file()
     assert "--resume" in err
     assert str(checkpoint.relative_to(tmp_path)) in err
     assert not (tmp_path / "digits.wiggly").exists()
-    process = start(*command, "--resume", checkpoint, "--epochs", "0", folder=tmp_path)
+    use = next(line for line in err.splitlines() if "to use it now" in line)  # the very command it says
+    process = start(*shlex.split(use.partition("wiggly ")[2]), folder=tmp_path)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     from safetensors.torch import load_file

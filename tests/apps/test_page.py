@@ -163,10 +163,15 @@ def test_next_free_port_is_taken(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "port"), [("no.such.host.invalid", 7860), ("203.0.113.7", 7860), ("127.0.0.1", 99_999)]
+    ("host", "port", "said"),
+    [
+        ("no.such.host.invalid", 7860, "no.such.host"),
+        ("203.0.113.7", 7860, "203.0.113.7"),
+        ("127.0.0.1", 99_999, "from 1 to 65535"),
+    ],
 )
-def test_impossible_addresses(host: str, port: int) -> None:
-    with pytest.raises(ArgumentError):
+def test_impossible_addresses(host: str, port: int, said: str) -> None:
+    with pytest.raises(ArgumentError, match=said):
         module._free_port(host, port)
 
 

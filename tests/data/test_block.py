@@ -316,3 +316,13 @@ def test_items_of_the_wrong_kind_are_named() -> None:
     block = DataBlock((ImageBlock,), n_inp=1, splitter=IndexSplitter([0]))
     with pytest.raises(ArgumentError, match=r"\(8, 8, 2\) \(item 'item 1'\)"):
         list(block.dataloaders(items, bs=2, num_workers=0, shuffle=False).train)
+
+
+def test_a_get_x_that_fails_is_named_with_its_item(digits_folder: Path) -> None:
+    def get_x(path: Path) -> Path:
+        return path if path.stem < "0005" else 1 / 0  # pyright: ignore[reportReturnType]
+
+    block = DataBlock((ImageBlock, CategoryBlock), get_items=get_image_files, get_x=get_x, get_y=parent_label)
+    dls = block.dataloaders(digits_folder, num_workers=0, bs=8)
+    with pytest.raises(DataError, match=r"`get_x`[\s\S]*png': ZeroDivisionError"):
+        list(dls.valid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -61,6 +62,21 @@ def test_image_files(tree: Path) -> None:
     assert names(get_image_files(tree, folders="dog"), tree) == ["dog/d.png"]
     assert names(get_files(tree, [".TXT"]), tree) == ["dog/notes.txt"]
     assert len(get_files(tree)) == 10  # everything without a leading dot
+
+
+def test_a_folder_that_may_not_be_read_is_named(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = os.scandir
+
+    def closed(folder: str) -> Any:
+        if Path(folder).name == "dog":  # chmod does not stop root
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.warns(UserWarning, match="dog' may not be read"):
+        found = get_image_files(tree)
+    assert {file.name for file in found} >= {"a.JPG", "b.jpg"}
+    assert "d.png" not in {file.name for file in found}
 
 
 def test_links(tree: Path) -> None:

@@ -136,7 +136,8 @@ def test_no_permission_and_full_disk_leave_the_old_report(
     learn: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "report.html"
-    target.write_text("old")
+    old = '<meta name="generator" content="wiggly 0.1">'
+    target.write_text(old)
     with pytest.raises(StorageError, match="must be writable"):
         write_report(learn, target / "below a file" / "report.html")
 
@@ -146,7 +147,7 @@ def test_no_permission_and_full_disk_leave_the_old_report(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageError, match="No space left"):
         write_report(learn, target)
-    assert target.read_text() == "old"
+    assert target.read_text() == old
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
@@ -222,3 +223,14 @@ def test_in_a_browser_it_fits_and_fetches_nothing(opened: tuple[Any, list[str]],
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     assert page.get_by_role("heading", name="Worst errors").is_visible()
     assert page.get_by_role("table", name="Images per class").get_by_role("rowheader").count() == 4
+
+
+def test_a_file_of_another_kind_is_not_replaced(learn: Learner, tmp_path: Path) -> None:
+    place = tmp_path / "notes.html"
+    place.write_text("<p>my notes</p>")
+    with pytest.raises(StorageError, match="another kind"):
+        learn.report(place)
+    assert place.read_text() == "<p>my notes</p>"
+    write_report(learn, place, overwrite=True)
+    assert "my notes" not in place.read_text()
+    learn.report(place)  # an earlier report makes way

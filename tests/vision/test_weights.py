@@ -155,6 +155,11 @@ def test_unusable_files(tmp_path: Path, name: str, content: bytes | None, messag
     assert name in str(caught.value)
 
 
+def test_a_folder_is_called_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is a folder"):
+        weights.read_weights(tmp_path)
+
+
 def test_sidecar_gives_arguments_and_statistics(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     torch.manual_seed(0)

@@ -208,6 +208,8 @@ def _launch_settings(gradio: ModuleType, host: str, port: int) -> dict[str, Any]
 
 def _free_port(host: str, port: int) -> int:
     """`port`, or the first one after it that nobody listens on."""
+    if not 1 <= port <= 65535:
+        raise ArgumentError("`port` must be from 1 to 65535", f"it is {port}", "Leave it out, or pass 8000.")
     for candidate in range(port, min(port + PORTS_TRIED, 65536)):
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -68,6 +68,8 @@ OPTIONS = {
     "`arch`": "--arch NAME",
     "valid_pct": "--valid-pct SHARE",
     "get_y": "--label-regex PATTERN or --label-csv FILE",
+    "`pattern`": "--label-regex PATTERN",
+    "csv_fname": "--label-csv FILE",
     "bs=": "--bs NUMBER",
     "size=": "--size PIXELS",
 }
@@ -80,6 +82,7 @@ app = App(
     help_format="markdown",
     version=__version__,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 app.command(train, help_epilogue=TRAIN_EXAMPLES)
 app.command(predict, help_epilogue=PREDICT_EXAMPLES)

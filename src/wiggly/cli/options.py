@@ -28,7 +28,6 @@ __all__ = [
     "command_line",
     "default_bundle",
     "fitting_batch",
-    "is_report",
     "make_learner",
     "make_loaders",
     "valid_folder",
@@ -40,7 +39,6 @@ command_line: ContextVar[tuple[str, ...]] = ContextVar("command_line", default=(
 VALID_NAMES = ("valid", "val", "validation", "test")
 DEFAULT_VALID_PCT = 0.2
 LARGEST_BATCH = 64
-REPORT_MARK = b'name="generator" content="wiggly'
 
 
 @Parameter(name="*", group="Labels and split")
@@ -222,12 +220,3 @@ def check_target(path: Path, ours: bool, force: bool) -> None:
             f"'{path.parent}' is not",
             "Name another one with --out.",
         )
-
-
-def is_report(path: Path) -> bool:
-    """Whether `path` is a page that wiggly wrote, by its generator line."""
-    try:
-        with path.open("rb") as page:
-            return REPORT_MARK in page.read(2_000)
-    except OSError:
-        return False

@@ -25,11 +25,11 @@ from wiggly.cli.options import (
     check_target,
     command_line,
     default_bundle,
-    is_report,
     make_learner,
     make_loaders,
 )
 from wiggly.errors import ArgumentError, StorageError, WigglyError
+from wiggly.interpret.markup import is_report
 
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
@@ -101,7 +101,7 @@ def train(
         try:
             _fit(learn, epochs, lr, _start(model, resume))
             export_bundle(learn, bundle, overwrite=force)
-            write_report(learn, page)
+            write_report(learn, page, overwrite=force)
         except (KeyboardInterrupt, WigglyError):
             _keep(learn, bundle)
             raise
@@ -226,21 +226,24 @@ def _keep(learn: Learner, bundle: Path) -> None:
         return
     with contextlib.suppress(WigglyError):  # the first error is the one to read
         file = learn.save(f"{bundle.stem}-interrupted")
-        command = _without_resume(command_line.get())
+        words, resume = command_line.get(), shlex.quote(str(file))
         say = f"""
 The model as it is now was kept in {file}
-  to go on:      wiggly {command} --resume {shlex.quote(str(file))}
-  to use it now: wiggly {command} --resume {shlex.quote(str(file))} --epochs 0
+  to go on:      wiggly {_without(words, "--resume")} --resume {resume}
+  to use it now: wiggly {_without(words, "--resume", "--epochs")} --resume {resume} --epochs 0
 """
         print(say, file=sys.stderr, flush=True)
 
 
-def _without_resume(words: Sequence[str]) -> str:
-    """The words typed, less an earlier `--resume FILE`."""
-    kept = list(words)
-    if "--resume" in kept:
-        at = kept.index("--resume")
-        del kept[at : at + 2]
+def _without(words: Sequence[str], *options: str) -> str:
+    """The words typed, less these options and their values: none may be given twice."""
+    rest = iter(words)
+    kept: list[str] = []
+    for word in rest:
+        if word in options:
+            next(rest, None)  # its value
+        elif word.partition("=")[0] not in options:
+            kept.append(word)
     return shlex.join(kept)
 
 

@@ -117,7 +117,18 @@ class Dataset(Sequence[tuple[Any, ...]]):
         item = self.items[position]
         # A new photo may be handed to `predict` where training read its path from a table's row.
         direct = self.direct and side < self.n_inp and self.blocks[side].accepts(item)
-        return item if direct else self.getters[side](item)
+        if direct:
+            return item
+        try:
+            return self.getters[side](item)
+        except (WigglyError, OSError):
+            raise
+        except Exception as error:
+            raise DataError(
+                f"`get_{'x' if side < self.n_inp else 'y'}` must return a value for every item",
+                f"it failed on '{self.item_name(position)}': {type(error).__name__}: {error}",
+                "Mend the function, or leave such items out in `get_items`.",
+            ) from error
 
     def load(self, position: int) -> tuple[Any, ...]:
         """The values of all blocks, before any transform.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -90,7 +91,7 @@ def get_files(
     found: list[Path] = []
     seen: set[str] = set()
     for start in starts:
-        for here, directories, names in os.walk(start, followlinks=True):
+        for here, directories, names in os.walk(start, onerror=_warn_of_closed, followlinks=True):
             real = os.path.realpath(here)
             if real in seen:  # a link back to a parent folder would otherwise loop for ever
                 directories[:] = []
@@ -99,6 +100,12 @@ def get_files(
             directories[:] = sorted(d for d in directories if recurse and not d.startswith("."))
             found += [Path(here, n) for n in names if _is_wanted(n, wanted)]
     return L(sorted(found))
+
+
+def _warn_of_closed(error: OSError) -> None:
+    """Says which folder may not be read: with it a whole class would go missing unnoticed."""
+    if isinstance(error, PermissionError):
+        warnings.warn(f"the folder '{error.filename}' may not be read; its files are left out", stacklevel=4)
 
 
 def _is_wanted(name: str, extensions: set[str] | None) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 __all__ = [
     "Html",
@@ -14,6 +15,7 @@ __all__ = [
     "clip",
     "code",
     "element",
+    "is_report",
     "join",
     "long_table",
     "pairs",
@@ -26,6 +28,8 @@ __all__ = [
 VOID = frozenset({"br", "img", "meta"})
 # Not valid in HTML: control characters but tab and newline, and lone surrogates (undecodable file names).
 UNPRINTABLE = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, *range(0xD800, 0xE000)), "\ufffd")
+# How a page of ours is told from any other, near its beginning.
+REPORT_MARK = b'name="generator" content="wiggly'
 # Rows of a long table that stay open, the others unfold; and rows in all, as 5 MB have no room for 20,000.
 ROWS_SHOWN, MOST_ROWS = 12, 1000
 LONGEST_CODE = 20_000  # characters
@@ -156,3 +160,12 @@ def _attribute(key: str, value: object) -> str:
 
 def _escape(text: str) -> str:
     return html.escape(text.translate(UNPRINTABLE), quote=True)
+
+
+def is_report(path: Path) -> bool:
+    """Whether `path` is a page that wiggly wrote, by its generator line."""
+    try:
+        with path.open("rb") as page:
+            return REPORT_MARK in page.read(2_000)
+    except OSError:
+        return False

@@ -10,7 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wiggly.errors import StorageError
 from wiggly.interpret.gather import gather
+from wiggly.interpret.markup import is_report
 from wiggly.interpret.sections import page
 from wiggly.train.checkpoint import atomic_write
 
@@ -20,21 +22,31 @@ if TYPE_CHECKING:
 __all__ = ["write_report"]
 
 
-def write_report(learn: Learner, path: str | Path = "report.html") -> Path:
+def write_report(learn: Learner, path: str | Path = "report.html", *, overwrite: bool = False) -> Path:
     """Write the report of a trained classifier.
 
     The validation set is predicted once; some of its pictures and some of training are read again.
 
     Args:
         learn: A learner for one category per item.
-        path: The file to write, exactly as given; folders that do not exist are made.
+        path: The file to write, exactly as given; folders that do not exist are made. A report that is there
+            is replaced.
+        overwrite: Replace what is at `path` even if it is no report.
 
     Returns:
         The path.
 
     Raises:
-        StorageError: It cannot be written (no permission, a full disk); the file that was there is untouched.
+        StorageError: It cannot be written (no permission, a full disk, another kind of file is there); the
+            file that was there is untouched.
         ArgumentError: The learner is no classifier of single labels.
         DataError: No validation item could be read.
     """
-    return atomic_write(path, page(gather(learn)).encode("utf-8"))
+    place = Path(path)
+    if place.is_file() and place.stat().st_size and not (overwrite or is_report(place)):
+        raise StorageError(
+            "`path` must be free or an earlier report",
+            f"'{place}' is a file of another kind",
+            "Choose another name, or move that file away.",
+        )
+    return atomic_write(place, page(gather(learn)).encode("utf-8"))

@@ -105,7 +105,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError("`weights` must be a file", f"'{path}' does not exist", "Check the path.")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise ModelError("`weights` must be a file", f"'{path}' {what}", "Check the path.")
     if path.suffix != ".safetensors":
         raise ModelError(
             "`weights` must be a .safetensors file",
