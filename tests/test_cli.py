@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shlex
@@ -302,6 +303,8 @@ def test_report_scores_the_validation_pictures_of_training(
     code, out, err = run(capsys, *words, "--valid-pct", "0.5")
     assert json.loads(out)["n"] == 150
     assert "careful" in err
+    page = html.unescape((tmp_path / "report.html").read_text())
+    assert json.loads(out)["warning"] in page  # the page is what people pass on
     code, out, _ = run(capsys, *words, "--all")
     assert json.loads(out)["n"] == 300
     assert "every picture" in (tmp_path / "report.html").read_text()
@@ -320,6 +323,30 @@ def test_lr_find_suggests_rates_and_draws_them(
     code, _, err = run(capsys, "lr-find", digits_folder, *SMALL, "--plot", plot)
     assert code == 1
     assert "rates.png" in err
+
+
+def test_lr_find_repeats_the_options_in_its_advice(
+    digits_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "lr-find", digits_folder, *SMALL)
+    assert code == 0, err
+    assert f"wiggly train {digits_folder} {' '.join(map(str, SMALL))} --lr " in out
+
+
+def test_the_same_seed_trains_the_same_model_and_replacing_is_said(
+    digits_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from wiggly.bundle.predictor import load_bundle
+
+    words = ["train", digits_folder, *SMALL, "--epochs", "1", "--out", tmp_path / "a.wiggly"]
+    hashes, said = [], []
+    for _ in range(2):
+        code, out, err = run(capsys, *words)
+        assert code == 0, err
+        hashes.append(load_bundle(tmp_path / "a.wiggly").manifest.files["weights.safetensors"].sha256)
+        said.append("will replace it" in out)
+    assert hashes[0] == hashes[1]
+    assert said == [False, True]
 
 
 def test_app_serves_until_ctrl_c(trained: Path) -> None:

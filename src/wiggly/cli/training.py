@@ -12,6 +12,7 @@ import shlex
 import sys
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -89,10 +90,14 @@ def train(
     check_target(bundle, ours=is_bundle(bundle), force=force)
     check_target(page, ours=is_report(page), force=force)
     from wiggly.bundle.export import export_bundle
+    from wiggly.data.basics import set_seed
     from wiggly.interpret.report import write_report
 
     start = time.monotonic()
+    set_seed(labels.seed)  # the head's first weights and dropout come from the global generators
     with _text_on_stderr(json):
+        if bundle.exists():
+            print(f"'{bundle}' is there already; this run will replace it when it is done.")
         learn = make_learner(make_loaders(folder, labels, pictures), model, bundle.parent)
         learn.command = shlex.join(["wiggly", *command_line.get()])
         _say_what(learn)
@@ -128,6 +133,9 @@ def lr_find(
 
     if plot is not None:
         check_target(plot, ours=False, force=force)
+    from wiggly.data.basics import set_seed
+
+    set_seed(labels.seed)
     with _text_on_stderr(json):
         learn = make_learner(make_loaders(folder, labels, pictures), model, Path())
         found = learn.lr_find(show_plot=plot is not None, suggest_funcs=(valley, slide, steep, minimum))
@@ -135,7 +143,8 @@ def lr_find(
             _save_figure(plot)
         for name, rate in found._asdict().items():
             print(f"{name:<8} {rate:.2e}")
-        print(f"\nTry the first: wiggly train {shlex.quote(str(folder))} --lr {found.valley:.1e}")
+        words = [word for word in command_line.get()[1:] if word not in ("--json", "--force")]
+        print(f"\nTry the first: wiggly train {_without(words, '--plot')} --lr {found.valley:.1e}")
     if json:
         print(json_format.dumps(found._asdict(), indent=2))
     return 0
@@ -155,7 +164,9 @@ def report(
             "validation pictures, found with the options of training.",
         ),
     ] = False,
-    out: Annotated[Path, Parameter(help="The report to write.")] = Path("report.html"),
+    out: Annotated[
+        Path | None, Parameter(help="The report to write. Default: BUNDLE-on-FOLDER.html here.")
+    ] = None,
     force: Force = False,
     json: Json = False,
     labels: LabelOptions = LabelOptions(),  # noqa: B008
@@ -168,14 +179,17 @@ def report(
     from wiggly.interpret.sections import page
     from wiggly.train.checkpoint import atomic_write
 
+    # Not report.html: that is the page about the training, with its learning curve.
+    out = out or Path(f"{bundle.stem}-on-{folder.resolve().name}.html")
     check_target(out, ours=is_report(out), force=force)
     with _text_on_stderr(json):
         predictor = load_bundle(bundle)
         learn = scored_learner(predictor, folder, labels, everything=all)
         learn.command = shlex.join(["wiggly", *command_line.get()])
         facts = gather(learn)
-        atomic_write(out, page(facts).encode("utf-8"))
         warning = None if all else same_pictures_warning(predictor, facts.score)
+        facts = replace(facts, notes=(warning,) if warning else ())
+        atomic_write(out, page(facts).encode("utf-8"))
         print(f"{headline(facts)}\n  report  {out}")
         if warning:
             print(f"careful: {warning}", file=sys.stderr)

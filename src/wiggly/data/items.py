@@ -163,12 +163,12 @@ class RegexLabeller:
             self.pattern = re.compile(pattern)
         except re.error as error:
             raise ArgumentError(
-                "`pattern` must be a regular expression", f"{pattern!r} is not: {error}", "Mend it."
+                "`pattern` must be a regular expression", f"'{pattern}' is not: {error}", "Mend it."
             ) from error
         if self.pattern.groups < 1:
             raise ArgumentError(
                 "`pattern` must have a group that marks the label",
-                f"{pattern!r} has none",
+                f"'{pattern}' has none",
                 r"Put the label in parentheses, e.g. r'(.+)_\d+.jpg$'.",
             )
         self.match = match
@@ -179,7 +179,7 @@ class RegexLabeller:
         found = self.pattern.match(text) if self.match else self.pattern.search(text)
         if found is None:
             raise LabelError(
-                f"the pattern {self.pattern.pattern!r} must fit every item",
+                f"the pattern '{self.pattern.pattern}' must fit every item",
                 f"it does not fit '{text}'",
                 "Change the pattern, or leave such files out in `get_items`.",
             )

@@ -83,6 +83,7 @@ class Facts:
         versions: Program to version.
         snippet: Python that does it again.
         command: The command line that did it, when there was one.
+        notes: More that should make a reader careful, from whoever asked for the report.
     """
 
     title: str
@@ -106,6 +107,7 @@ class Facts:
     versions: Mapping[str, str] = field(default_factory=lambda: dict[str, str]())
     snippet: str = ""
     command: str | None = None
+    notes: Sequence[str] = ()
 
     @property
     def valid_counts(self) -> npt.NDArray[Any]:
@@ -147,7 +149,7 @@ def span(interval: tuple[float, float], digits: int = 1) -> str:
 
 def find_warnings(facts: Facts) -> list[str]:
     """What should make a reader careful, one sentence each."""
-    found: list[str] = []
+    found: list[str] = list(facts.notes)
     score, valid, noun = facts.score, facts.valid_counts, facts.noun
     if not score.better:
         found.append("The model is not shown to be better than always giving the same answer.")
