@@ -242,8 +242,8 @@ def _keep(learn: Learner, bundle: Path) -> None:
         file = learn.save(f"{bundle.stem}-interrupted")
         words, resume = command_line.get(), shlex.quote(str(file))
         say = f"""
-The model as it is now was kept in {file}
-  to go on:      wiggly {_without(words, "--resume")} --resume {resume}
+The model as it is now was kept in {file}; training on from it runs all epochs asked for.
+  to train on:   wiggly {_without(words, "--resume")} --resume {resume}
   to use it now: wiggly {_without(words, "--resume", "--epochs")} --resume {resume} --epochs 0
 """
         print(say, file=sys.stderr, flush=True)
