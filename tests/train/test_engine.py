@@ -15,7 +15,7 @@ from torch import nn
 from wiggly.errors import ArgumentError
 from wiggly.records import Batch
 from wiggly.train.callback import Callback
-from wiggly.train.engine import LocalEngine, best_device
+from wiggly.train.engine import LocalEngine, default_device
 
 CPU = LocalEngine("cpu")
 
@@ -79,7 +79,7 @@ def test_a_device_that_is_not_there_is_refused() -> None:
             LocalEngine(device)
     with pytest.raises(ArgumentError, match="float32, float16, bfloat16"):
         LocalEngine("cpu", precision="half")
-    assert LocalEngine().device.type == best_device().type
+    assert LocalEngine().device.type == default_device().type
 
 
 def test_the_model_is_where_the_engine_is() -> None:

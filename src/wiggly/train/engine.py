@@ -16,11 +16,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from wiggly.data.loaders import default_device
 from wiggly.errors import ArgumentError
 from wiggly.records import Batch
 from wiggly.train.optim import Optimizer
 
-__all__ = ["Engine", "LocalEngine", "best_device", "keep_freed_memory"]
+__all__ = ["Engine", "LocalEngine", "keep_freed_memory"]
 
 PRECISIONS: dict[str, torch.dtype | None] = {
     "float32": None,
@@ -73,15 +74,6 @@ class Engine(ABC):
         """One optimizer step; gradients are forgotten."""
 
 
-def best_device() -> torch.device:
-    """CUDA if there is a GPU for it, then Apple's MPS, then the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
-
-
 class LocalEngine(Engine):
     """One process, one device.
 
@@ -99,7 +91,7 @@ class LocalEngine(Engine):
     """
 
     def __init__(self, device: str | torch.device | None = None, precision: str = "float32") -> None:
-        self.device = best_device() if device is None else _checked_device(device)
+        self.device = default_device() if device is None else _checked_device(device)
         self._channels_last = False
         self._unscaled = False
         self.set_precision(precision)
@@ -171,7 +163,7 @@ def _checked_device(device: str | torch.device) -> torch.device:
         raise ArgumentError(
             "`device` must be one this machine and this torch have",
             f"got {str(device)!r}: {str(error).splitlines()[0]}",
-            f"Leave it out to take the best there is ({best_device()}).",
+            f"Leave it out to take the best there is ({default_device()}).",
         ) from error
     return chosen
 
