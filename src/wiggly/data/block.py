@@ -7,7 +7,7 @@ Read next: `../train/learner.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -188,6 +188,7 @@ class DataBlock:
         for block in blocks:
             say(f"block: {block.describe()}")
         tfms = [*self.item_tfms, *split_batch_tfms(self.batch_tfms)[0]]
+        tfms += [t for block in blocks for t in block.item_tfms]
 
         def side(positions: Sequence[int], train: bool) -> Dataset:
             known = [None if r is None else [r[i] for i in positions] for r in raws]
@@ -290,10 +291,16 @@ def split_batch_tfms(batch_tfms: Sequence[Any]) -> tuple[list[Any], list[Any]]:
 
 def _check_targets(block: Block, items: Sequence[Any], known: dict[int, Any], split: Split) -> None:
     """Every target can be encoded; found out now rather than in the middle of an epoch."""
+    good: set[Any] = set()  # a label met before need not be checked again
     for part, positions in (("training", split.train), ("validation", split.valid)):
         for i in positions:
+            raw = known[i]
+            if isinstance(raw, Hashable):
+                if raw in good:
+                    continue
+                good.add(raw)
             try:
-                block.encode(block.load(known[i]))
+                block.check(raw)
             except LabelError as error:
                 where = f"{error.received} (item '{item_name(items[i], i)}', in {part})"
                 raise LabelError(error.rule, where, error.fix) from error

@@ -8,18 +8,17 @@ activation and metric. Read next: `transform.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, SupportsIndex, overload
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from wiggly.data.transform import Configurable
+from wiggly.data.vocab import Vocab, is_missing, make_vocab, plain_label
 from wiggly.errors import ArgumentError, DataError, LabelError
 
 __all__ = ["Block", "CategoryBlock", "MultiCategoryBlock", "RegressionBlock", "TransformBlock", "Vocab"]
-
-MISSING = "#na#"
 
 
 class Block(Configurable):
@@ -31,11 +30,15 @@ class Block(Configurable):
         loss: For a target: "cross_entropy", "bce_logits" or "mse"; "" when this block is no target.
         activation: What turns the model's output into what users see: "softmax", "sigmoid" or "none".
         metric: Name of the metric shown when the user names none.
+        ragged: Whether values of one batch may differ in shape; then `collate` makes the batch's tensor.
+        item_tfms: Transforms that run on every sample with this block, after those the user gave.
     """
 
     loss: ClassVar[str] = ""
     activation: ClassVar[str] = "none"
     metric: ClassVar[str] = ""
+    ragged: ClassVar[bool] = False
+    item_tfms: Sequence[Any] = ()
 
     def fit(self, raws: Sequence[Any]) -> None:
         """Learns what it must know from the raw values of the training items (a vocabulary, say)."""
@@ -51,6 +54,12 @@ class Block(Configurable):
             ItemError: The item cannot be read; the loader then skips and reports it.
         """
         return raw
+
+    def check(self, raw: Any) -> None:
+        """Raises a `LabelError` if this target cannot be encoded; asked for every item before anything is
+        trained. A block whose targets are files leaves them for later.
+        """
+        self.encode(self.load(raw))
 
     def encode(self, value: Any) -> Tensor:
         """One value as a tensor, without the batch axis."""
@@ -70,6 +79,10 @@ class Block(Configurable):
     def allocate(self, first: Tensor, n: int) -> Tensor:
         """Room for `n` rows like `first`."""
         return torch.empty((n, *first.shape), dtype=first.dtype)
+
+    def collate(self, rows: Sequence[Tensor]) -> Tensor:
+        """The batch's tensor from the encoded rows; only asked of ragged blocks."""
+        return torch.stack(list(rows))
 
     def revive(self, encoded: Tensor) -> Any:
         """A value on which transforms can act again, from a row of a batch."""
@@ -115,62 +128,6 @@ class TransformBlock(Block):
         >>> TransformBlock().encode([1.0, 2.0])
         tensor([1., 2.])
     """
-
-
-class Vocab(list[Any]):
-    """Labels by index; a list that also takes a tensor as the index and knows the way back.
-
-    Example:
-        >>> v = Vocab(["ant", "bee"])
-        >>> v[torch.tensor(1)], v.o2i["ant"]
-        ('bee', 0)
-    """
-
-    def __init__(self, labels: Iterable[Any]) -> None:
-        super().__init__(labels)
-        self.o2i: dict[Any, int] = {label: i for i, label in enumerate(self)}
-
-    @overload
-    def __getitem__(self, index: SupportsIndex, /) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice | Tensor | np.ndarray[Any, Any] | Sequence[int], /) -> Any: ...
-    def __getitem__(self, index: Any, /) -> Any:
-        if isinstance(index, (Tensor, np.ndarray)):
-            index = index.tolist()
-        if isinstance(index, (list, tuple)):
-            return [self[i] for i in index]  # pyright: ignore[reportUnknownVariableType]
-        return super().__getitem__(index)
-
-
-def _plain(label: Any) -> Any:
-    """numpy and torch scalars as Python ones, so that labels are JSON and `False` stays false."""
-    if isinstance(label, (np.generic, Tensor)) and label.ndim == 0:
-        return label.item()
-    try:
-        hash(label)
-    except TypeError:
-        raise LabelError(
-            "a label must be a single value",
-            f"it is {label!r}, a {type(label).__name__}",
-            "Return one value from `get_y`, or use MultiCategoryBlock for lists of labels.",
-        ) from None
-    return label
-
-
-def _is_missing(label: Any) -> bool:
-    return label is None or (isinstance(label, float) and label != label)
-
-
-def make_vocab(labels: Iterable[Any], sort: bool, add_na: bool) -> Vocab:
-    """The distinct labels: sorted in Python order (capitals first) or by first appearance, `#na#` in front if
-    asked."""
-    distinct = list(dict.fromkeys(_plain(label) for label in labels if not _is_missing(label)))
-    if sort:
-        try:
-            distinct = sorted(distinct)
-        except TypeError:  # labels of several types
-            distinct = sorted(distinct, key=str)
-    return Vocab([MISSING, *(d for d in distinct if d != MISSING)] if add_na else distinct)
 
 
 class CategoryBlock(Block):
@@ -237,10 +194,10 @@ class CategoryBlock(Block):
         Raises:
             LabelError: It is missing, or not in the vocabulary.
         """
-        label = _plain(label)
-        if self.add_na and (_is_missing(label) or label not in self.vocab.o2i):
+        label = plain_label(label)
+        if self.add_na and (is_missing(label) or label not in self.vocab.o2i):
             return 0
-        if _is_missing(label):
+        if is_missing(label):
             raise LabelError(
                 "every item must have a label", "one is missing", "Fill or drop it, or pass add_na=True."
             )

@@ -323,21 +323,16 @@ class _Rows:
 
     def __init__(self, dataset: Dataset, n: int) -> None:
         self.dataset, self.n = dataset, n
-        self.columns: list[Tensor] = []
+        self.columns: list[Tensor | list[Tensor]] = []
         self.positions: list[int] = []
 
     def add(self, position: int, random: Random, extra: tuple[Any, ...]) -> None:
         values = self.dataset.sample(position, random, extra)
-        blocks, row = self.dataset.blocks, len(self.positions)
         try:
-            if not self.columns:
-                first = [block.encode(value) for block, value in zip(blocks, values, strict=True)]
-                self.columns = [b.allocate(t, self.n) for b, t in zip(blocks, first, strict=True)]
-                for column, tensor in zip(self.columns, first, strict=True):
-                    column[0].copy_(tensor)
+            if self.columns:
+                self._fill(values, len(self.positions))
             else:
-                for block, value, column in zip(blocks, values, self.columns, strict=True):
-                    block.encode_into(value, column[row])
+                self._begin(values)
         except DataError as error:
             if isinstance(error, ItemError):
                 raise
@@ -345,9 +340,32 @@ class _Rows:
             raise DataError(error.rule, f"{error.received} (at '{name}')", error.fix) from error
         self.positions.append(position)
 
+    def _begin(self, values: tuple[Any, ...]) -> None:
+        columns: list[Tensor | list[Tensor]] = []
+        for block, value in zip(self.dataset.blocks, values, strict=True):
+            first = block.encode(value)
+            if block.ragged:
+                columns.append([first])
+                continue
+            column = block.allocate(first, self.n)
+            column[0].copy_(first)
+            columns.append(column)
+        self.columns = columns
+
+    def _fill(self, values: tuple[Any, ...], row: int) -> None:
+        for block, value, column in zip(self.dataset.blocks, values, self.columns, strict=True):
+            if isinstance(column, list):
+                # An earlier attempt at this row may have failed on a later block.
+                column[row:] = [block.encode(value)]
+            else:
+                block.encode_into(value, column[row])
+
     def batch(self) -> Batch:
-        tensors = tuple(column[: len(self.positions)] for column in self.columns)
-        n_inp = self.dataset.n_inp
+        n, n_inp = len(self.positions), self.dataset.n_inp
+        tensors = tuple(
+            block.collate(column[:n]) if isinstance(column, list) else column[:n]
+            for block, column in zip(self.dataset.blocks, self.columns, strict=False)
+        )
         return Batch(tensors[:n_inp], tensors[n_inp:], self.positions)
 
 

@@ -1,0 +1,76 @@
+"""Labels by index and back, and how a vocabulary is found in the labels of the training items.
+
+In: labels of any hashable kind. Out: a `Vocab`. Read next: `blocks.py`, which encodes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsIndex, overload
+
+import numpy as np
+from torch import Tensor
+
+from wiggly.errors import LabelError
+
+__all__ = ["MISSING", "Vocab", "is_missing", "make_vocab", "plain_label"]
+
+MISSING = "#na#"
+
+
+class Vocab(list[Any]):
+    """Labels by index; a list that also takes a tensor as the index and knows the way back.
+
+    Example:
+        >>> import torch
+        >>> v = Vocab(["ant", "bee"])
+        >>> v[torch.tensor(1)], v.o2i["ant"]
+        ('bee', 0)
+    """
+
+    def __init__(self, labels: Iterable[Any]) -> None:
+        super().__init__(labels)
+        self.o2i: dict[Any, int] = {label: i for i, label in enumerate(self)}
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice | Tensor | np.ndarray[Any, Any] | Sequence[int], /) -> Any: ...
+    def __getitem__(self, index: Any, /) -> Any:
+        if isinstance(index, (Tensor, np.ndarray)):
+            index = index.tolist()
+        if isinstance(index, (list, tuple)):
+            return [self[i] for i in index]  # pyright: ignore[reportUnknownVariableType]
+        return super().__getitem__(index)
+
+
+def plain_label(label: Any) -> Any:
+    """numpy and torch scalars as Python ones, so that labels are JSON and `False` stays false."""
+    if isinstance(label, (np.generic, Tensor)) and label.ndim == 0:
+        return label.item()
+    try:
+        hash(label)
+    except TypeError:
+        raise LabelError(
+            "a label must be a single value",
+            f"it is {label!r}, a {type(label).__name__}",
+            "Return one value from `get_y`, or use MultiCategoryBlock for lists of labels.",
+        ) from None
+    return label
+
+
+def is_missing(label: Any) -> bool:
+    """Whether a label is None or NaN."""
+    return label is None or (isinstance(label, float) and label != label)
+
+
+def make_vocab(labels: Iterable[Any], sort: bool, add_na: bool) -> Vocab:
+    """The distinct labels: sorted in Python order (capitals first) or by first appearance, `#na#` in front if
+    asked."""
+    distinct = list(dict.fromkeys(plain_label(label) for label in labels if not is_missing(label)))
+    if sort:
+        try:
+            distinct = sorted(distinct)
+        except TypeError:  # labels of several types
+            distinct = sorted(distinct, key=str)
+    return Vocab([MISSING, *(d for d in distinct if d != MISSING)] if add_na else distinct)
