@@ -152,9 +152,8 @@ def test_warp_is_torchs_grid_sample(name: str, border: str, dtype: Any) -> None:
 
 def reference(pixels: Any, geometry: Geometry) -> Any:
     """The whole picture through the warp, without cutting it first and without fast paths."""
-    matrix, source = module._averaged(
-        pixels, geometry.matrix.tolist(), source_scale(geometry.matrix, geometry.size)
-    )
+    scale = source_scale(geometry.matrix, geometry.size)
+    source, matrix = module._filtered(pixels, geometry.matrix.tolist(), scale, 1)
     border = module.BORDERS[geometry.border or "reflection"]
     return module._by_warp(source, matrix, geometry.size, border, False).reshape(*geometry.size, -1)
 
@@ -181,21 +180,8 @@ def test_cutting_out_the_region_changes_nothing(seed: int) -> None:
     """Crops, far outsides and repeated reflections included: the detail-rich picture would show one pixel."""
     draw = Random(seed)
     pixels = noise(draw.randint(1, 80), draw.randint(1, 100), seed % 1000)
-    geometry = random_geometry(draw, *pixels.shape[:2], least=0.7)
-    if min(source_scale(geometry.matrix, geometry.size)) <= 0.5:
-        return  # averaged: blocks start at the cut, see the next test
+    geometry = random_geometry(draw, *pixels.shape[:2], least=0.15)
     assert levels(resample(pixels, geometry), reference(pixels, geometry)).max() <= 1
-
-
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.integers(0, 2**32))
-def test_cutting_before_averaging_moves_nothing(seed: int) -> None:
-    draw = Random(seed)
-    pixels = smooth(150, 200, seed % 1000)
-    geometry = random_geometry(draw, 150, 200, least=0.15)
-    geometry = Geometry(geometry.matrix, geometry.size, "border")
-    # Averaged blocks may begin elsewhere; what is seen must not move, which shows where it is smooth.
-    assert levels(resample(pixels, geometry), reference(pixels, geometry)).mean() < 2.5
 
 
 def test_reflection_of_an_averaged_picture() -> None:
@@ -224,21 +210,21 @@ def real_photos(shared: Path) -> list[Image.Image]:
     return [Image.open(f).convert("RGB") for f in files]
 
 
-@pytest.mark.parametrize("shrink", [1.0, 1.3, 1.9, 2.0, 2.7, 3.9, 4.0, 6.0, 8.0])
-def test_shrinking_is_as_smooth_as_pillow(shared: Path, shrink: float) -> None:
-    """Against Pillow's antialiased bilinear filter: about as near as Pillow's own box filter is."""
-    ours, pillows, naive = [], [], []
-    for photo in real_photos(shared):
+@pytest.mark.parametrize(
+    "shrink", [1.0, 1.15, 1.3, 1.5, 1.7, 1.9, 2.0, 2.2, 2.7, 3.1, 3.9, 4.0, 5.0, 6.0, 7.3, 8.0]
+)
+def test_shrinking_is_pillows_antialiased_resize(shared: Path, shrink: float) -> None:
+    """Photos' own pixels, in memory and from their files: at most 1.5 grey levels apart on average."""
+    from_memory, from_file = [], []
+    for file in sorted((shared / "data" / "pets" / "images").glob("*.jpg"))[::70]:
+        photo = Image.open(file).convert("RGB")
         size = round(photo.height / shrink), round(photo.width / shrink)
         want = photo.resize(size[::-1], Image.Resampling.BILINEAR)
-        matrix = scaling(size[1] / photo.width, size[0] / photo.height)
-        found = resample(np.asarray(photo), Geometry(matrix, size))
-        ours.append(levels(found, want).mean())
-        pillows.append(levels(photo.resize(size[::-1], Image.Resampling.BOX), want).mean())
-        naive.append(levels(photo.resize(size[::-1], Image.Resampling.NEAREST), want).mean())
-    assert np.mean(ours) <= max(1.5, 1.4 * np.mean(pillows)), (np.mean(ours), np.mean(pillows))
-    assert np.mean(ours) < 3.2
-    assert shrink < 1.9 or np.mean(ours) < 0.6 * np.mean(naive)
+        geometry = Geometry(scaling(size[1] / photo.width, size[0] / photo.height), size)
+        from_memory.append(levels(resample(np.asarray(photo), geometry), want).mean())
+        from_file.append(levels(LazyImage(open_image(file), geometry).pixels(), want).mean())
+    assert np.mean(from_memory) <= 1.5
+    assert np.mean(from_file) <= 1.5
 
 
 @pytest.mark.parametrize("size", [64, 100, 187, 188, 375, 376, 700])
@@ -249,9 +235,7 @@ def test_a_reduced_decode_gives_the_same_picture(size: int) -> None:
     geometry = Geometry(scaling(size / 1500, size / 1500), (round(size / 1.5), size))
     reduced = LazyImage(encoded_image, geometry).pixels()
     full = resample(encoded_image.pixels(), geometry)
-    assert (
-        levels(reduced, full).mean() < 1.5
-    )  # libjpeg's fast transform alone is a level too dark in red and blue
+    assert levels(reduced, full).mean() < 1
     # Where the picture would fit better if it were moved: nowhere, to a hundredth of a target pixel.
     a, b = reduced[..., 1].astype(float), full[..., 1].astype(float)
     for axis in (0, 1):

@@ -19,7 +19,7 @@ from PIL import Image
 from wiggly.errors import ArgumentError
 from wiggly.vision.colour import Curve, apply_curves, joined, look_up, table
 from wiggly.vision.decode import EncodedImage, open_image
-from wiggly.vision.geometry import Geometry, resample, scaling, source_scale
+from wiggly.vision.geometry import LARGEST_SHRINK, Geometry, resample, scaling, source_scale
 
 __all__ = ["LazyImage", "PILImage", "PILImageBW"]
 
@@ -129,11 +129,13 @@ class LazyImage:
         if geometry is None:
             return source.pixels()
         sx, sy = source_scale(geometry.matrix, geometry.size)
-        pixels = source.pixels(sy * source.height, sx * source.width)
+        # Half of the largest shrink that `resample` takes in one step.
+        enough = LARGEST_SHRINK / 2
+        pixels = source.pixels(enough * sy * source.height, enough * sx * source.width)
         factor = _decode_factor(source, pixels)
         if factor > 1:
             geometry = Geometry(geometry.matrix @ scaling(factor, factor), geometry.size, geometry.border)
-        return resample(pixels, geometry, scale=(sx * factor, sy * factor))
+        return resample(pixels, geometry, scale=(sx * factor, sy * factor), averaged=factor)
 
     def _recoloured(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if not self.curves:
