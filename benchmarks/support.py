@@ -28,6 +28,7 @@ PACKAGES = (
     "torch",
     "torchvision",
     "timm",
+    "spdl",
     "opencv-python-headless",
     "simplejpeg",
     "pillow",

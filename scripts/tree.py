@@ -29,10 +29,19 @@ def render():
         key=lambda folder: (ROOMS.index(folder.name) if folder.name in ROOMS else len(ROOMS), folder.name),
     )
     for folder in folders:
-        lines.append(f"  {folder.name + '/':<24}{_first_sentence(folder / '__init__.py')}")
-        files = [f for f in folder.iterdir() if f.is_file() and f.name != "__init__.py"]
-        lines += [_line(file, 2) for file in sorted(files)]
+        lines += _folder(folder, 1)
     return "\n".join(lines) + "\n"
+
+
+def _folder(folder, depth):
+    """The lines of a folder, its files and the folders in it."""
+    name = f"{'  ' * depth}{folder.name + '/':<{26 - 2 * depth}}"
+    lines = [f"{name}{_first_sentence(folder / '__init__.py')}"]
+    files = [f for f in folder.iterdir() if f.is_file() and f.name != "__init__.py"]
+    lines += [_line(file, depth + 1) for file in sorted(files)]
+    for inner in sorted(f for f in folder.iterdir() if (f / "__init__.py").exists()):
+        lines += _folder(inner, depth + 1)
+    return lines
 
 
 def _line(file, depth):

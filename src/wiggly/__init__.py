@@ -32,20 +32,21 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         TransformBlock,
         Vocab,
     )
-    from wiggly.data.dataset import (
-        Dataset,
-        Datasets,
-    )
+    from wiggly.data.dataset import Dataset
+    from wiggly.data.datasets import Datasets
     from wiggly.data.items import (
         ColReader,
         RegexLabeller,
         get_files,
         get_image_files,
+        get_text_files,
         parent_label,
         using_attr,
     )
     from wiggly.data.loader import DataLoader
     from wiggly.data.loaders import DataLoaders
+    from wiggly.data.pipeline import Pipeline
+    from wiggly.data.sources import ParquetSource, TarSource
     from wiggly.data.split import (
         ColSplitter,
         FuncSplitter,
@@ -54,7 +55,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         RandomSplitter,
         TrainTestSplitter,
     )
-    from wiggly.data.transform import Transform
+    from wiggly.data.stream_build import ShardSplitter
+    from wiggly.data.transform import DisplayedTransform, ItemTransform, RandTransform, Transform
     from wiggly.errors import (
         ArgumentError,
         BadItemsError,
@@ -104,14 +106,17 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
     )
     from wiggly.train.metrics import (
         Metric,
+        PointError,
         accuracy,
         accuracy_multi,
         error_rate,
         mae,
         mse,
+        pixel_accuracy,
         rmse,
         top_k_accuracy,
     )
+    from wiggly.train.mix import CutMix, MixUp
     from wiggly.train.optim import (
         SGD,
         Adam,
@@ -149,38 +154,46 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         RocAucMulti,
         skm_to_wiggly,
     )
+    from wiggly.vision.annotations import get_annotations
     from wiggly.vision.augment import (
-        Brightness,
-        Contrast,
-        Flip,
-        FlipItem,
+        IntToFloatTensor,
         Normalize,
         Rotate,
+        ToTensor,
         Warp,
         Zoom,
         aug_transforms,
         imagenet_stats,
+        setup_aug_tfms,
     )
     from wiggly.vision.blocks import ImageBlock
+    from wiggly.vision.boxes import BBoxBlock, BBoxLblBlock
+    from wiggly.vision.check import DataCheck, check_folder
     from wiggly.vision.draws import PadMode
+    from wiggly.vision.erase import CutOut, RandomErasing
     from wiggly.vision.files import (
         resize_images,
         show_image,
         subplots,
         verify_images,
     )
+    from wiggly.vision.flip import Dihedral, DihedralItem, Flip, FlipItem
     from wiggly.vision.image import (
         PILImage,
         PILImageBW,
     )
     from wiggly.vision.learner import vision_learner
-    from wiggly.vision.loaders import ImageDataLoaders
+    from wiggly.vision.lighting import Brightness, Contrast, Hue, Saturation
+    from wiggly.vision.loaders import ImageDataLoaders, SegmentationDataLoaders
+    from wiggly.vision.mask import MaskBlock, PILMask
     from wiggly.vision.models import (
         Body,
         build_model,
         create_head,
         vision_model,
     )
+    from wiggly.vision.points import PointBlock
+    from wiggly.vision.policy import RandAugment, TrivialAugment
     from wiggly.vision.resize import (
         RandomResizedCrop,
         Resize,
@@ -192,6 +205,8 @@ __all__ = [  # noqa: RUF022 - plain string order
     "APScoreMulti",
     "Adam",
     "ArgumentError",
+    "BBoxBlock",
+    "BBoxLblBlock",
     "BCEWithLogitsLossFlat",
     "BadItemsError",
     "BalancedAccuracy",
@@ -212,13 +227,19 @@ __all__ = [  # noqa: RUF022 - plain string order
     "ColSplitter",
     "Contrast",
     "CrossEntropyLossFlat",
+    "CutMix",
+    "CutOut",
     "DataBlock",
+    "DataCheck",
     "DataError",
     "DataLoader",
     "DataLoaders",
     "Dataset",
     "Datasets",
     "DependencyError",
+    "Dihedral",
+    "DihedralItem",
+    "DisplayedTransform",
     "Engine",
     "ExplainedVariance",
     "F1Score",
@@ -230,11 +251,14 @@ __all__ = [  # noqa: RUF022 - plain string order
     "GrandparentSplitter",
     "HammingLoss",
     "History",
+    "Hue",
     "ImageBlock",
     "ImageDataLoaders",
     "IndexSplitter",
+    "IntToFloatTensor",
     "Interpretation",
     "ItemError",
+    "ItemTransform",
     "Jaccard",
     "L",
     "LabelError",
@@ -243,21 +267,31 @@ __all__ = [  # noqa: RUF022 - plain string order
     "LocalEngine",
     "MSELossFlat",
     "Manifest",
+    "MaskBlock",
     "MatthewsCorrCoef",
     "Metric",
+    "MixUp",
     "ModelError",
     "MultiCategoryBlock",
     "Normalize",
     "Optimizer",
     "PILImage",
     "PILImageBW",
+    "PILMask",
     "PadMode",
+    "ParquetSource",
+    "Pipeline",
+    "PointBlock",
+    "PointError",
     "Precision",
     "PrecisionMulti",
     "Prediction",
     "Predictions",
     "Predictor",
     "R2Score",
+    "RandAugment",
+    "RandTransform",
+    "RandomErasing",
     "RandomResizedCrop",
     "RandomSplitter",
     "Recall",
@@ -271,13 +305,19 @@ __all__ = [  # noqa: RUF022 - plain string order
     "RocAucMulti",
     "Rotate",
     "SGD",
+    "Saturation",
+    "SegmentationDataLoaders",
+    "ShardSplitter",
     "Split",
     "State",
     "StorageError",
+    "TarSource",
+    "ToTensor",
     "TrainTestSplitter",
     "TrainingError",
     "Transform",
     "TransformBlock",
+    "TrivialAugment",
     "Vocab",
     "Warp",
     "WigglyError",
@@ -287,6 +327,7 @@ __all__ = [  # noqa: RUF022 - plain string order
     "accuracy_multi",
     "aug_transforms",
     "build_model",
+    "check_folder",
     "combine",
     "cosine",
     "create_head",
@@ -294,8 +335,10 @@ __all__ = [  # noqa: RUF022 - plain string order
     "exponential",
     "first",
     "flat",
+    "get_annotations",
     "get_files",
     "get_image_files",
+    "get_text_files",
     "imagenet_stats",
     "load_bundle",
     "load_learner",
@@ -304,10 +347,12 @@ __all__ = [  # noqa: RUF022 - plain string order
     "mse",
     "one_cycle",
     "parent_label",
+    "pixel_accuracy",
     "range_of",
     "resize_images",
     "rmse",
     "set_seed",
+    "setup_aug_tfms",
     "show_image",
     "skm_to_wiggly",
     "slide",
@@ -337,21 +382,28 @@ _ROOMS = {
     "data.basics": "L first range_of set_seed tensor",
     "data.block": "DataBlock",
     "data.blocks": "Block CategoryBlock MultiCategoryBlock RegressionBlock TransformBlock Vocab",
-    "data.dataset": "Dataset Datasets",
-    "data.items": "ColReader RegexLabeller get_files get_image_files parent_label using_attr",
+    "data.dataset": "Dataset",
+    "data.datasets": "Datasets",
+    "data.items": "ColReader RegexLabeller get_files get_image_files get_text_files parent_label using_attr",
     "data.loader": "DataLoader",
     "data.loaders": "DataLoaders",
+    "data.pipeline": "Pipeline",
+    "data.sources": "ParquetSource TarSource",
     "data.split": """
         ColSplitter FuncSplitter GrandparentSplitter IndexSplitter RandomSplitter TrainTestSplitter
     """,
-    "data.transform": "Transform",
+    "data.stream_build": "ShardSplitter",
+    "data.transform": "DisplayedTransform ItemTransform RandTransform Transform",
     "train.callback": "Callback CancelBatch CancelEpoch CancelFit",
     "train.engine": "Engine LocalEngine",
     "train.history": "History",
     "train.learner": "Learner",
     "train.losses": "BCEWithLogitsLossFlat CrossEntropyLossFlat LabelSmoothingCrossEntropy MSELossFlat",
     "train.lr_find": "minimum slide steep valley",
-    "train.metrics": "Metric accuracy accuracy_multi error_rate mae mse rmse top_k_accuracy",
+    "train.metrics": """
+        Metric PointError accuracy accuracy_multi error_rate mae mse pixel_accuracy rmse top_k_accuracy
+    """,
+    "train.mix": "CutMix MixUp",
     "train.optim": "Adam Optimizer SGD trainable_params wrap_optimizer",
     "train.schedule": "combine cosine exponential flat one_cycle",
     "train.scores": """
@@ -360,15 +412,24 @@ _ROOMS = {
         RecallMulti RocAuc RocAucBinary RocAucMulti skm_to_wiggly
     """,
     "vision.augment": """
-        Brightness Contrast Flip FlipItem Normalize Rotate Warp Zoom aug_transforms imagenet_stats
+        IntToFloatTensor Normalize Rotate ToTensor Warp Zoom aug_transforms imagenet_stats setup_aug_tfms
     """,
+    "vision.annotations": "get_annotations",
     "vision.blocks": "ImageBlock",
+    "vision.boxes": "BBoxBlock BBoxLblBlock",
+    "vision.check": "DataCheck check_folder",
     "vision.draws": "PadMode",
+    "vision.erase": "CutOut RandomErasing",
     "vision.files": "resize_images show_image subplots verify_images",
+    "vision.flip": "Dihedral DihedralItem Flip FlipItem",
     "vision.image": "PILImage PILImageBW",
     "vision.learner": "vision_learner",
-    "vision.loaders": "ImageDataLoaders",
+    "vision.lighting": "Brightness Contrast Hue Saturation",
+    "vision.loaders": "ImageDataLoaders SegmentationDataLoaders",
+    "vision.mask": "MaskBlock PILMask",
     "vision.models": "Body build_model create_head vision_model",
+    "vision.policy": "RandAugment TrivialAugment",
+    "vision.points": "PointBlock",
     "vision.resize": "RandomResizedCrop Resize ResizeMethod",
     "interpret.classification": "ClassificationInterpretation",
     "interpret.interpretation": "Interpretation",

@@ -216,13 +216,15 @@ def test_summary_tells_every_step(photos: Path, capsys: pytest.CaptureFixture[st
     recipe(batch_tfms=aug_transforms(size=12)).summary(photos, show_batch=True)
     said = capsys.readouterr().out
     for part in (
-        "items: 20",
-        "split: 15 training, 5 validation by RandomSplitter(valid_pct=0.25, seed=1)",
+        "items   20 from",
+        "split   15 training, 5 validation by RandomSplitter(valid_pct=0.25, seed=1)",
         "CategoryBlock, 2 classes: Dog, cat",
-        "Resize(size=16) gives an image 16×16",
+        "parent_label gives 'cat'",
+        "change  Resize(size=16), Flip(), ",
+        "Contrast(): image 16×16",
+        "change  Resize(size=12, method='squish'): image 12×12",
         "(height × width)",
-        "batch: x (4, 3, 12, 12) float32",
-        "batch: y (4,) int64",
+        "batch   x (4, 3, 12, 12) float32, y (4,) int64 (4 items)",
     ):
         assert part in said, said
 
@@ -237,7 +239,7 @@ def test_verbose(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe().datasets(photos)
     assert capsys.readouterr().out == ""
     recipe().datasets(photos, verbose=True)
-    assert "items: 20" in capsys.readouterr().out
+    assert "items   20 from" in capsys.readouterr().out
 
 
 def test_the_recipe_can_be_told(photos: Path) -> None:

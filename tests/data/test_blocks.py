@@ -11,8 +11,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.preprocessing import LabelEncoder, MultiLabelBinarizer
 
+from wiggly.data.block import DataBlock
 from wiggly.data.blocks import (
     Block,
     CategoryBlock,
@@ -21,6 +23,7 @@ from wiggly.data.blocks import (
     TransformBlock,
     Vocab,
 )
+from wiggly.data.split import IndexSplitter
 from wiggly.errors import ArgumentError, BundleError, DataError, LabelError
 
 
@@ -180,3 +183,115 @@ def test_a_block_draws_its_title() -> None:
     fitted("ab").draw("a", axes)
     RegressionBlock().draw(2.5, axes, colour="red")
     assert axes.get_title() == "a\n2.5"
+
+
+# -------------------------------------------------------------------------- what users give, right and wrong
+
+
+def test_multi_hot_targets_given_ready_made() -> None:
+    block = MultiCategoryBlock(encoded=True, vocab=["z", "a", "m"])
+    for raw in ([0, 1, 1], (0.0, 1.0, 1.0), np.array([0, 1, 1]), pd.Series([0, 1, 1]), [False, True, True]):
+        assert block.encode(raw).tolist() == [0, 1, 1] and block.decode(block.encode(raw)) == ["a", "m"]
+    short: list[Any] = [[0, 1], [0, 1, 1, 0], ["z"], "011", None, 1, [[0, 1, 1]]]
+    for wrong in (*short, [0, 2, 1], [0, 0.5, 1], [0, float("nan"), 1]):
+        with pytest.raises(LabelError, match="3 zeros and ones"):
+            block.encode(wrong)
+    assert list(MultiCategoryBlock(encoded=True, vocab=["b", "a"], add_na=True).vocab) == ["b", "a"]
+
+
+def test_several_labels_that_are_unknown_or_missing() -> None:
+    block = MultiCategoryBlock()
+    block.fit([["b"], {"a"}, ("b", "b")])
+    assert list(block.vocab) == ["a", "b"] and block.encode({"b"}).tolist() == [0, 1]
+    for wrong in ("ab", None, float("nan"), 3, b"ab", {"a": 1}):
+        with pytest.raises(LabelError, match="MultiCategoryBlock needs a list of labels"):
+            block.encode(wrong)
+    with pytest.raises(LabelError, match=r"'z' is not among the 2: a, b(.|\n)*MultiCategoryBlock\(vocab"):
+        block.encode(["a", "z"])
+    with pytest.raises(LabelError, match="one is missing"):
+        block.encode(["a", None])
+    lenient = MultiCategoryBlock(add_na=True)
+    lenient.fit([["b", None], ["a"]])
+    assert list(lenient.vocab) == ["#na#", "a", "b"]
+    assert lenient.encode(["z", "b"]).tolist() == [1, 0, 1] and lenient.encode([None]).tolist() == [1, 0, 0]
+    assert list(MultiCategoryBlock(vocab=["z", "a"]).vocab) == ["z", "a"]
+
+
+def test_numbers_of_the_wrong_length() -> None:
+    fitted_two, three = RegressionBlock(), RegressionBlock(3)
+    fitted_two.fit([(1, 2)])
+    for block, wrong in ((fitted_two, (1, 2, 3)), (fitted_two, 1.5), (three, (1, 2)), (fitted_two, [])):
+        with pytest.raises(LabelError, match=f"must have {block.n_out} numbers; it has"):
+            block.encode(wrong)
+    one = RegressionBlock(1)
+    assert one.encode([1.5]).shape == one.encode(1.5).shape == torch.Size([])
+    with pytest.raises(LabelError, match="must have 1 number; it has 2"):
+        one.encode((1, 2))
+    for wrong in (pd.NA, 1e300, "", {"a": 1}, object()):
+        with pytest.raises(LabelError, match="regression target"):
+            one.encode(wrong)
+    with pytest.raises(ArgumentError, match="`n_out`"):
+        RegressionBlock(0)
+    assert RegressionBlock().encode(np.ones((2, 3))).shape == (2, 3)
+
+
+def test_functions_of_a_transform_block() -> None:
+    block = TransformBlock(type_tfms=[str.split, len], batch_tfms=lambda x: x * 10)
+    assert block.load("three short words") == 3
+    recipe = DataBlock(
+        (block, TransformBlock(type_tfms=float, item_tfms=lambda v: v + 0.5)),
+        getters=[lambda k: "a " * k, lambda k: k],
+        splitter=IndexSplitter([0]),
+    )
+    x, y = recipe.dataloaders(range(1, 5), bs=3, shuffle=False).train.one_batch()
+    assert x.tolist() == [20, 30, 40] and y.tolist() == [2.5, 3.5, 4.5]
+    for name in ("type_tfms", "item_tfms", "batch_tfms"):
+        with pytest.raises(ArgumentError, match=name):
+            TransformBlock(**{name: 3})
+    with pytest.raises(DataError, match="can be a tensor"):
+        TransformBlock().encode("text")
+    assert TransformBlock().encode(Image.new("L", (3, 2), 7)).tolist() == [[7, 7, 7], [7, 7, 7]]
+
+
+def test_a_callable_of_one_block_leaves_the_others_alone() -> None:
+    recipe = DataBlock(
+        (TransformBlock(item_tfms=lambda v: v + 100), TransformBlock, TransformBlock(item_tfms=lambda v: -v)),
+        n_inp=2,
+        getters=[float, float, float],
+        splitter=IndexSplitter([0]),
+    )
+    a, b, c = recipe.dataloaders(range(3), bs=2, shuffle=False).train.one_batch()
+    assert (a.tolist(), b.tolist(), c.tolist()) == ([101, 102], [1, 2], [-1, -2])
+    failing = DataBlock(
+        (TransformBlock(batch_tfms=lambda x: x[:1]), TransformBlock), splitter=IndexSplitter([0])
+    )
+    with pytest.raises(DataError, match="one row per item"):
+        failing.dataloaders([1.0, 2.0, 3.0], bs=2).one_batch()
+
+
+class Text(Block):
+    """A block as a user would write it: words as numbers, with a picture of its own."""
+
+    is_picture = True
+
+    def load(self, raw: Any) -> str:
+        return str(raw).lower()
+
+    def encode(self, value: str) -> torch.Tensor:
+        return torch.tensor([ord(letter) for letter in value[:3].ljust(3)])
+
+    def decode(self, encoded: torch.Tensor) -> str:
+        return "".join(map(chr, encoded.tolist()))
+
+    def draw(self, value: str, axes: Any, title: str | None = None, colour: str = "black") -> None:
+        axes.text(0.5, 0.5, value)
+
+
+def test_a_block_of_ones_own() -> None:
+    import matplotlib.pyplot as plt
+
+    recipe = DataBlock((Text, CategoryBlock), get_y=len, splitter=IndexSplitter([0]))
+    dls = recipe.dataloaders(["ab", "ABC", "de", "FGH"], bs=2, seed=0)
+    dls.show_batch()
+    shown = {ax.texts[0].get_text(): ax.get_title() for ax in plt.gcf().axes}
+    assert shown == {"abc": "3", "de ": "2", "fgh": "3"}

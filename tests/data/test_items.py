@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wiggly.data.items import (
     ColReader,
@@ -19,11 +22,13 @@ from wiggly.data.items import (
     as_items,
     get_files,
     get_image_files,
+    get_text_files,
     item_name,
     parent_label,
     using_attr,
 )
-from wiggly.errors import ArgumentError, DataError, LabelError
+from wiggly.data.split import grandparent_name
+from wiggly.errors import ArgumentError, DataError, ItemError, LabelError
 
 
 @pytest.fixture
@@ -100,8 +105,36 @@ def test_folders_that_cannot_be(tmp_path: Path) -> None:
     assert get_image_files(tmp_path) == []
 
 
-def test_parent_label() -> None:
-    assert parent_label(Path("a/Bär/1.jpg")) == parent_label("a/Bär/1.jpg") == "Bär"
+PARTS = st.lists(st.sampled_from(["a", "b", "b-c", "B", "a.x", "z"]), min_size=1, max_size=4)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.sets(PARTS.map("/".join)))
+def test_files_are_sorted_as_paths(names: set[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            file = Path(folder, name + ".jpg")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        want = sorted(p for p in Path(folder).rglob("*.jpg") if p.is_file())
+        assert get_image_files(folder) == want
+        parts = sorted(
+            {p.relative_to(folder).parts[0] for p in want if p.parent != Path(folder)}, reverse=True
+        )
+        found = get_image_files(folder, folders=parts)
+        assert found == sorted(found) and set(found) == {p for p in want if p.parent != Path(folder)}
+
+
+def test_text_files(tree: Path) -> None:
+    assert names(get_text_files(tree), tree) == ["dog/notes.txt"]
+    assert get_text_files(tree, recurse=False) == get_text_files(tree, folders="cat") == []
+
+
+@given(st.lists(st.sampled_from(["a", ".", "..", "", "b.c", "Bär"]), min_size=1, max_size=5).map("/".join))
+def test_parent_label_is_pathlibs(text: str) -> None:
+    want = Path(text).parent.name
+    assert parent_label(text) == parent_label(Path(text)) == want
+    assert grandparent_name(text) == grandparent_name(Path(text)) == Path(text).parent.parent.name
 
 
 def test_regex_labeller_is_res() -> None:
@@ -170,6 +203,24 @@ def test_col_reader_joins_folders() -> None:
     assert ColReader("file")({"file": "of a dict"}) == "of a dict"
 
 
+def test_several_columns_missing_values_and_lists() -> None:
+    frame = pd.DataFrame({"a": ["x", None], "b": [1, 2], "c": [["p", "q"], []]})
+    first, second = as_items(frame)
+    assert ColReader(["b", "a"])(first) == [1, "x"] and ColReader([0, 1])(first) == ["x", 1]
+    assert ColReader(["a", "b"], pref="p/", suff=".jpg")(first) == ["p/x.jpg", "p/1.jpg"]
+    assert (
+        ColReader("c", label_delim=" ")(first) == ["p", "q"] and ColReader("c", label_delim=" ")(second) == []
+    )
+    assert ColReader("t", label_delim=";")({"t": "a;;b;"}) == ["a", "b"], (
+        "nothing between two marks is no label"
+    )
+    for reader in (ColReader("a", suff=".jpg"), ColReader("a", pref=Path("p"))):
+        with pytest.raises(ItemError, match="'row 1' is not: it has no value in column 'a'"):
+            reader(second)
+    with pytest.raises(DataError, match=r"no column 'z'; the columns are \['t'\]"):
+        ColReader("z")({"t": 1})
+
+
 def test_as_items() -> None:
     assert as_items([1, 2]) == [1, 2] and as_items(range(3)) == range(3)
     assert as_items(x for x in "ab") == ["a", "b"]
@@ -188,3 +239,5 @@ def test_item_names() -> None:
     assert item_name(Path("a/b.jpg"), 3) == "a/b.jpg" and item_name("b.jpg", 3) == "b.jpg"
     assert item_name(Image.new("L", (2, 2)), 3) == item_name(np.zeros(3), 3) == "item 3"
     assert item_name(pd.Series({"a": 1}, name=12), 3) == "row 12"
+    assert item_name((Path("a/b.jpg"), "cat"), 3) == item_name(("a/b.jpg", "cat"), 3) == "a/b.jpg"
+    assert item_name(("some words", 1), 3) == item_name((), 3) == "item 3"

@@ -76,6 +76,11 @@ def test_grandparent_splitter() -> None:
         GrandparentSplitter(valid_name="val")(files)
 
 
+def test_grandparent_splitter_of_a_table_says_what_to_use() -> None:
+    with pytest.raises(DataError, match="ColSplitter for a table"):
+        GrandparentSplitter()(TableItems(pd.DataFrame({"a": [1, 2]})))
+
+
 def test_index_and_func_splitters() -> None:
     assert IndexSplitter([3, 1])(range(5)) == ([0, 2, 4], [3, 1])
     assert IndexSplitter(np.array([0]))(range(2)) == ([1], [0])
@@ -141,6 +146,8 @@ def test_check_split_takes_any_integers() -> None:
         ([True, False, True], "two lists of positions"),
         (([True, True, False], [False, False, True]), "two lists of positions"),
         ((["a"], ["b"]), "two lists of positions"),
+        (([True, 2], [0]), "two lists of positions"),
+        (([[0]], [[1]]), "two lists of positions"),
         (([0.5], [1.5]), "two lists of positions"),
     ],
 )

@@ -20,25 +20,26 @@ from wiggly.data.transform import Transform
 from wiggly.errors import ArgumentError, BundleError, DataError
 from wiggly.vision import image as image_module
 from wiggly.vision.augment import (
-    Brightness,
-    Contrast,
-    Flip,
-    FlipItem,
+    IntToFloatTensor,
     Normalize,
-    PadMode,
-    RandomResizedCrop,
-    Resize,
-    ResizeMethod,
     Rotate,
+    ToTensor,
     Warp,
     Zoom,
     aug_transforms,
     imagenet_stats,
+    setup_aug_tfms,
 )
 from wiggly.vision.blocks import ImageBlock
 from wiggly.vision.decode import open_image
+from wiggly.vision.draws import PadMode
+from wiggly.vision.erase import CutOut, RandomErasing
+from wiggly.vision.flip import Dihedral, DihedralItem, Flip, FlipItem
 from wiggly.vision.geometry import resample
 from wiggly.vision.image import LazyImage
+from wiggly.vision.lighting import Brightness, Contrast, Hue, Saturation
+from wiggly.vision.policy import RandAugment, TrivialAugment
+from wiggly.vision.resize import RandomResizedCrop, Resize, ResizeMethod
 
 
 def box_of(transform: Any, size: tuple[int, int], seed: int = 0, train: bool = True) -> tuple[float, ...]:
@@ -169,7 +170,7 @@ def chances(transform: Any, n: int = 1000) -> float:
 
 @pytest.mark.parametrize(
     "make",
-    [Flip, Rotate, Zoom, Warp, Brightness, Contrast, lambda p: Flip(p, vertical=True)],
+    [Flip, Rotate, Zoom, Warp, Brightness, Contrast, Saturation, Hue, lambda p: Flip(p, vertical=True)],
 )
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.75, 1.0])
 def test_probability(make: Any, p: float) -> None:
@@ -253,10 +254,11 @@ def test_aug_transforms_list() -> None:
     assert names(aug_transforms()) == ["Flip", "Warp", "Rotate", "Zoom", "Brightness", "Contrast"]
     nothing = aug_transforms(do_flip=False, max_rotate=0, max_zoom=1.0, max_lighting=0, max_warp=0)
     assert nothing == []
-    assert (
-        names(aug_transforms(flip_vert=True, max_rotate=0, max_zoom=1, max_lighting=0, max_warp=0))
-        == ["Flip"] * 2
-    )
+    flips = {"max_rotate": 0, "max_zoom": 1, "max_lighting": 0, "max_warp": 0, "flip_vert": True}
+    assert aug_transforms(**flips) == [Dihedral(0.5)]
+    assert aug_transforms(do_flip=False, **flips) == [Flip(0.5, vertical=True)]
+    assert setup_aug_tfms(aug_transforms()) == aug_transforms()
+    assert aug_transforms(mode="bilinear", align_corners=False, batch=False) == aug_transforms()
     assert aug_transforms(xtra_tfms=[Rotate(90)])[-1] == Rotate(90)
     assert aug_transforms(size=64)[-1] == Resize(64, "squish")
     assert aug_transforms(size=64, min_scale=0.5)[-1].min_scale == 0.5
@@ -276,6 +278,15 @@ def test_aug_transforms_arguments() -> None:
         aug_transforms(min_scale=0.5)
     with pytest.raises(ArgumentError):
         aug_transforms(max_zoom=0.5)
+    with pytest.raises(ArgumentError, match="masks take the nearest"):
+        aug_transforms(mode="bicubic")
+    with pytest.raises(ArgumentError, match="seed, epoch and image"):
+        aug_transforms(batch=True)
+    for wrong in ((3, 0), (2, 2)):
+        with pytest.raises(ArgumentError, match="resamples"):
+            Resize(8, resamples=wrong)
+    bilinear, nearest = Image.Resampling.BILINEAR, Image.Resampling.NEAREST
+    assert Resize(8, resamples=(bilinear, nearest)) == Resize(8)
     for transform in aug_transforms(p_affine=0.3, p_lighting=0.4, pad_mode="zeros"):
         assert transform.p == {"Flip": 0.5, "Brightness": 0.4, "Contrast": 0.4}.get(transform.name, 0.3)
         assert getattr(transform, "pad_mode", "zeros") == "zeros"
@@ -429,6 +440,16 @@ ALL = [
     Warp(0.1, pad_mode="border"),
     Brightness(0.3),
     Contrast(0.1, draw=1.5),
+    Dihedral(0.5, draw=3),
+    DihedralItem(0.5, draw=3),
+    Saturation(0.4),
+    Hue(0.2, draw=0.3),
+    RandomErasing(max_count=3, fill=(0.1, 0.2, 0.3)),
+    CutOut(16),
+    RandAugment(3, 12),
+    TrivialAugment("zeros"),
+    ToTensor(),
+    IntToFloatTensor(),
     Normalize.from_stats(*imagenet_stats),
 ]
 
@@ -484,6 +505,7 @@ def test_configs_that_do_not_fit(config: dict[str, Any]) -> None:
         lambda: Contrast(draw=0),
         lambda: Brightness(1.0),
         lambda: Contrast(-0.1),
+        lambda: IntToFloatTensor(1.0),
         lambda: Normalize((0.5,), (0.5, 0.5)),
         lambda: Normalize((0.5,), (0.0,)),
     ],
@@ -499,6 +521,55 @@ def test_sizes_of_numpy() -> None:
     assert Resize(np.int64(16)).size == (16, 16)
     assert Resize([16, 24]) == Resize((16, 24))
     assert json.dumps(Resize((np.int64(3), np.int64(4))).config())
+
+
+def test_fastais_no_ops() -> None:
+    a, _ = both_sides([Resize(16, "squish"), ToTensor()], [IntToFloatTensor(), *aug_transforms(p_affine=0)])
+    b, _ = both_sides(Resize(16, "squish"), aug_transforms(p_affine=0))
+    assert torch.equal(a, b)
+
+
+def test_everything_at_once_is_one_resampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(image_module, "resample", lambda *a, **k: calls.append(1) or resample(*a, **k))
+    tfms = [
+        DihedralItem(),
+        Resize(48),
+        Dihedral(1.0),
+        RandAugment(3, 20),
+        CutOut(8),
+        Hue(0.3),
+        Saturation(0.5),
+    ]
+    train, valid = both_sides(tfms, [*aug_transforms(size=24, flip_vert=True), RandomErasing(1.0)], n=6)
+    assert train.shape[2:] == valid.shape[2:] == (24, 24) and len(calls) == 7
+    assert len({t.numpy().tobytes() for t in train}) == 6
+    plain = both_sides([Resize(48), Resize(24)])[1]
+    assert torch.equal(valid, plain)
+
+
+@pytest.mark.parametrize(
+    "last", [RandomErasing(1.0, 0.1), CutOut(), RandAugment(3, 15), Saturation(0.5, 1.0)]
+)
+def test_lent_statistics_change_nothing_else(last: Any) -> None:
+    mean, std = (torch.tensor(s).view(3, 1, 1) for s in imagenet_stats)
+    rows = []
+    for stats in (None, imagenet_stats):
+        dls = block(Resize(32), [*aug_transforms(), last]).dataloaders(
+            [noise()] * 9, bs=8, num_workers=2, seed=1, device="cpu"
+        )
+        rows.append(next(dls.train.batches(stats)).inputs[0])
+    torch.testing.assert_close((rows[0] - mean) / std, rows[1], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "last", [RandomErasing(1.0, 0.2), CutOut(), Dihedral(1.0), TrivialAugment(), Hue(0.5)]
+)
+def test_behind_a_callable_on_the_batch(last: Any) -> None:
+    train, valid = both_sides(Resize(32, "squish"), [lambda images: images * 0.9, last], noise(), n=12)
+    plain, _ = both_sides(Resize(32, "squish"), [lambda images: images * 0.9], noise(), n=12)
+    assert (valid[0] - plain[0]).abs().max() < 1e-6
+    assert len({t.numpy().tobytes() for t in train}) > 3 and train.min() >= 0 and train.max() <= 1
 
 
 def test_normalize_leaves_images_alone() -> None:

@@ -53,6 +53,12 @@ def describe_input(learn: Learner) -> ImageInput:
             f"these have {[block.name for block in blocks] or 'no blocks'}",
             "Build them with `ImageDataLoaders` or a `DataBlock(blocks=(ImageBlock, CategoryBlock), ...)`.",
         )
+    if blocks[0].stored_channels is not None:
+        raise BundleError(
+            "a bundle needs pictures in colour or grey",
+            f"the ImageBlock reads {blocks[0].stored_channels} channels as they are stored",
+            "Such inputs cannot be exported yet: keep the weights with `learn.save`.",
+        )
     loader = learn.dls.valid
     steps: list[Step] = []
     for transform in (*loader.dataset.item_tfms, *loader.batch_tfms):

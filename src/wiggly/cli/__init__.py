@@ -7,6 +7,7 @@ once. Read next: `options.py`, the options several verbs share, then `training.p
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -14,6 +15,7 @@ from typing import TextIO
 from cyclopts import App, CycloptsError
 
 from wiggly import __version__
+from wiggly.cli.checking import data
 from wiggly.cli.options import command_line
 from wiggly.cli.training import lr_find, report, train
 from wiggly.cli.using import predict, serve
@@ -25,6 +27,7 @@ INTRODUCTION = "From a folder of your photos to a model, a report on its errors,
 
 FIRST_STEPS = """Example:
 
+    wiggly data check photos     # unreadable files, copies, leaks: before you train
     wiggly train photos          # photos/cat/1.jpg, photos/dog/2.jpg, ...
     wiggly predict photos.wiggly new.jpg
     wiggly app photos.wiggly     # a web page: drop a photo, read the label
@@ -70,10 +73,11 @@ OPTIONS = {
     "get_y": "--label-regex PATTERN or --label-csv FILE",
     "`pattern`": "--label-regex PATTERN",
     "csv_fname": "--label-csv FILE",
+    "`groups`": "--group-regex PATTERN",
     "bs=": "--bs NUMBER",
     "size=": "--size PIXELS",
 }
-OPTION_VERBS = ("train", "lr-find", "report")
+OPTION_VERBS = ("train", "lr-find", "report", "data")
 
 app = App(
     name="wiggly",
@@ -89,6 +93,7 @@ app.command(predict, help_epilogue=PREDICT_EXAMPLES)
 app.command(serve, name="app", help_epilogue=APP_EXAMPLES)
 app.command(report, help_epilogue=REPORT_EXAMPLES)
 app.command(lr_find, help_epilogue=LR_FIND_EXAMPLES)
+app.command(data)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -115,6 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except WigglyError as error:
         _say(f"error: {error}{_options_for(error, words)}", sys.stderr)
         return 1
+    except BrokenPipeError:  # `| head` has read enough; Python would complain again as it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         _say("interrupted", sys.stderr)
         return 130
@@ -122,7 +130,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _verb(words: Sequence[str]) -> str:
     """The command the words begin with, and a blank; nothing when there is no such command."""
-    return f"{words[0]} " if words and words[0] in {"train", "predict", "app", "report", "lr-find"} else ""
+    if list(words[:2]) == ["data", "check"]:
+        return "data check "
+    return (
+        f"{words[0]} "
+        if words and words[0] in {"train", "predict", "app", "report", "lr-find", "data"}
+        else ""
+    )
 
 
 def _options_for(error: WigglyError, words: Sequence[str]) -> str:

@@ -6,28 +6,34 @@ Read next: `../train/learner.py`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import narwhals as nw
 import torch
+from typing_extensions import Unpack
 
+from wiggly.data.base import brought_transforms
 from wiggly.data.blocks import Block, CategoryBlock, TransformBlock
-from wiggly.data.dataset import Dataset, Datasets, Getter, identity, read_labels, subset
-from wiggly.data.items import as_items, item_name
+from wiggly.data.cache import Cache
+from wiggly.data.dataset import Getter, identity
+from wiggly.data.datasets import BlockLike, Datasets, Weights, made_block
+from wiggly.data.items import as_items
+from wiggly.data.keeping import CacheKind
 from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders, Recipe
+from wiggly.data.loading import LoadingOptions
+from wiggly.data.pipeline import function_name
+from wiggly.data.shards import Source
 from wiggly.data.split import RandomSplitter, Splitter, check_split
-from wiggly.data.transform import Transform, apply_item_transform, transform_names
-from wiggly.errors import ArgumentError, DataError, LabelError
+from wiggly.data.stream_build import shard_datasets
+from wiggly.data.summary import Steps, batch_of, describe, walk
+from wiggly.data.transform import as_transforms, split_batch_tfms
+from wiggly.errors import ArgumentError, DataError, WigglyError
 from wiggly.records import Split
 
 __all__ = ["DataBlock"]
-
-BlockLike = Block | Callable[[], Block]
 
 
 class DataBlock:
@@ -74,8 +80,54 @@ class DataBlock:
         self.get_items, self.splitter = get_items, splitter or RandomSplitter()
         self.get_x, self.get_y = get_x, get_y
         self._given_getters = list(getters) if getters is not None else None
-        self.item_tfms, self.batch_tfms = _as_list(item_tfms), _as_list(batch_tfms)
+        self.item_tfms, self.batch_tfms = as_transforms(item_tfms), as_transforms(batch_tfms)
         self._getters = self._make_getters()
+
+    @classmethod
+    def from_columns(
+        cls,
+        blocks: Sequence[BlockLike] | BlockLike | None = None,
+        getters: Sequence[Getter] | None = None,
+        get_items: Callable[[Any], Any] | None = None,
+        dl_type: type[DataLoader] | None = None,
+        n_inp: int | None = None,
+        item_tfms: Any = None,
+        batch_tfms: Any = None,
+        *,
+        splitter: Splitter | None = None,
+    ) -> DataBlock:
+        """A recipe for columns: a list of inputs, a list of labels, and so on, in the same order.
+
+        Args:
+            blocks: One per column.
+            getters: One function per block, from a row (a tuple of one value per column) to raw value; None
+                takes the columns in order.
+            get_items: Source to columns; None when the source is the columns.
+            dl_type: As in `DataBlock`, like all that follow.
+            n_inp: How many blocks are inputs; None for all but the last.
+            item_tfms: Transforms of one sample.
+            batch_tfms: More transforms.
+            splitter: Items to positions; None for 20 % at random.
+
+        Example:
+            >>> from wiggly import CategoryBlock
+            >>> columns = [1, 2, 3, 4], ["ant", "bee", "ant", "bee"]
+            >>> block = DataBlock.from_columns((TransformBlock, CategoryBlock),
+            ...     splitter=lambda items: ([0, 1, 2], [3]))
+            >>> block.datasets(columns).train[1]
+            (tensor(2), tensor(1))
+        """
+        n = 2 if blocks is None else len(blocks) if isinstance(blocks, Sequence) else 1
+        return cls(
+            blocks,
+            dl_type,
+            [itemgetter(k) for k in range(n)] if getters is None else getters,
+            n_inp,
+            item_tfms,
+            batch_tfms,
+            get_items=_Rows(get_items),
+            splitter=splitter,
+        )
 
     def _make_getters(self) -> list[Getter]:
         n = len(self.blocks)
@@ -116,15 +168,14 @@ class DataBlock:
         """Items found, split and labelled, blocks fitted on the training part.
 
         Args:
-            source: What `get_items` takes: a folder, a list, a table.
+            source: What `get_items` takes: a folder, a list, a table, shards (`ParquetSource`, `TarSource`).
             verbose: Print each step.
 
         Raises:
             DataError: No items, or an empty side of the split.
             LabelError: A label is missing, cannot be found, or is not among those of training.
         """
-        datasets, _, _ = self._build(source, print if verbose else _quiet)
-        return datasets
+        return self._build(source, Steps(print if verbose else None))
 
     def dataloaders(
         self,
@@ -138,11 +189,15 @@ class DataBlock:
         num_workers: int | None = None,
         seed: int | None = None,
         max_bad: float = 0.01,
+        warp_on: str = "cpu",
+        cache: CacheKind | Cache | None = None,
+        cache_path: str | Path | None = None,
+        cache_bytes: int | None = None,
     ) -> DataLoaders:
         """Runs the recipe.
 
         Args:
-            source: What `get_items` takes: a folder, a list, a table.
+            source: What `get_items` takes: a folder, a list, a table, shards (`ParquetSource`, `TarSource`).
             path: Folder where models are saved.
             verbose: Print each step.
             bs: Items per training batch.
@@ -152,97 +207,116 @@ class DataBlock:
             num_workers: Threads; None for one per core.
             seed: Of order and random draws; None takes one from torch's global generator.
             max_bad: Share of unreadable items above which a run stops.
+            warp_on: "cpu", or "device" to decode and warp batches there, with the same draws.
+            cache: Decode each file once and keep its pixels, as fine as the draws need: "ram" (in this
+                process), "disk" (in mapped files that all processes share and later runs find again), "auto"
+                (the one that has room for all, or none), or the `cache` of other loaders.
+            cache_path: Folder of the "disk" cache; None takes `WIGGLY_CACHE`, else the user's cache folder.
+            cache_bytes: Most bytes to keep; None takes half of what is free, on disk at most 20 GB.
 
         Raises:
             DataError: No items, or an empty side of the split.
             LabelError: A label is missing, cannot be found, or is not among those of training.
         """
-        datasets, blocks, recipe = self._build(source, print if verbose else _quiet)
-        batch_callables = split_batch_tfms(self.batch_tfms)[1]
-        seed = int(torch.randint(2**31, ())) if seed is None else seed
+        return self._build(source, Steps(print if verbose else None)).dataloaders(
+            bs,
+            path=path,
+            val_bs=val_bs,
+            shuffle=shuffle,
+            device=device,
+            num_workers=num_workers,
+            seed=seed,
+            max_bad=max_bad,
+            warp_on=warp_on,
+            cache=cache,
+            cache_path=cache_path,
+            cache_bytes=cache_bytes,
+            after_batch=split_batch_tfms(self.batch_tfms)[1],
+            dl_type=self.dl_type,
+        )
 
-        def loader(dataset: Dataset, size: int, shuffled: bool) -> DataLoader:
-            return self.dl_type(
-                dataset,
-                size,
-                shuffle=shuffled,
-                drop_last=shuffled,
-                num_workers=num_workers,
-                batch_tfms=batch_callables,
-                seed=seed,
-                max_bad=max_bad,
-            )
+    def weighted_dataloaders(
+        self, source: Any, wgts: Weights, bs: int = 64, **options: Unpack[LoadingOptions]
+    ) -> DataLoaders:
+        """Loaders whose training items are drawn at random with replacement, in proportion to weights. An
+        epoch has as many draws as there are training items; validation is as ever.
 
-        train = loader(datasets.train, bs, shuffle)
-        valid = loader(datasets.valid, bs if val_bs is None else val_bs, False)
-        return DataLoaders(train, valid, path, device, blocks=blocks, n_inp=self.n_inp, recipe=recipe)
+        Args:
+            source: What `dataloaders` takes.
+            wgts: One number per item of the source, in its order; or "balanced", which draws each class of
+                the target equally often.
+            bs: Items per training batch.
+            options: What `dataloaders` takes by name.
 
-    def _build(self, source: Any, say: Callable[[str], object]) -> tuple[Datasets, list[Block], Recipe]:
-        items = self._items(source)
-        say(f"items: {len(items):,} from {_describe(source)}")
+        Raises:
+            ArgumentError: There is not one weight per item, one is negative, not finite or no number, all
+                those of training are 0, or "balanced" is asked for without one label per item.
+            DataError: As `dataloaders`.
+
+        Example:
+            >>> block = DataBlock(get_y=str.isupper, splitter=lambda items: ([0, 1, 2], [3]), get_x=len)
+            >>> dls = block.weighted_dataloaders(list("aBcd"), wgts=[1, 0, 1, 5], bs=3, seed=0)
+            >>> sorted(set(dls.train.order(0)))
+            [0, 2]
+        """
+        options["dl_type"] = options.get("dl_type", self.dl_type)
+        options["after_batch"] = split_batch_tfms(self.batch_tfms)[1]
+        return self._build(source, Steps(None)).weighted_dataloaders(wgts, bs, **options)
+
+    def _build(self, source: Any, steps: Steps) -> Datasets:
+        found = source if self.get_items is None else _called("get_items", self.get_items, source)
+        if isinstance(found, Source):
+            return self._build_from_shards(found, steps)
+        items = self._items(found, source)
+        steps.tell("items", f"{len(items):,} from {describe(source)}")
         split = self._split(items)
         n_train, n_valid = len(split.train), len(split.valid)
-        say(f"split: {n_train:,} training, {n_valid:,} validation by {_describe(self.splitter)}")
-        blocks = [b if isinstance(b, Block) else b() for b in self.blocks]
-        raws = self._read_targets(items, split, blocks)
-        for block in blocks:
-            say(f"block: {block.describe()}")
-        tfms = [*self.item_tfms, *split_batch_tfms(self.batch_tfms)[0]]
-        tfms += [t for block in blocks for t in block.item_tfms]
+        by = describe(self.splitter)
+        steps.tell("split", f"{n_train:,} training, {n_valid:,} validation by {by}")
+        blocks = [made_block(b) for b in self.blocks]
+        self._check_labelled(blocks)
+        tfms = [*self.item_tfms, *split_batch_tfms(self.batch_tfms)[0], *brought_transforms(blocks)]
+        recipe = Recipe(describe(source), by, tuple(self.item_tfms), tuple(self.batch_tfms))
+        datasets = Datasets.from_parts(items, split, self._getters, blocks, self.n_inp, tfms, recipe)
+        for k, block in enumerate(blocks):
+            steps.tell("" if k else "blocks", block.describe(), timed=k == 0)
+        return datasets
 
-        def side(positions: Sequence[int], train: bool) -> Dataset:
-            known = [None if r is None else [r[i] for i in positions] for r in raws]
-            return Dataset(
-                subset(items, positions), self._getters, blocks, self.n_inp, tfms, train=train, raws=known
-            )
+    def _build_from_shards(self, source: Source, steps: Steps) -> Datasets:
+        blocks = [made_block(b) for b in self.blocks]
+        self._check_labelled(blocks)
+        tfms = [*self.item_tfms, *split_batch_tfms(self.batch_tfms)[0], *brought_transforms(blocks)]
+        by = "the source's `valid` addresses" if source.valid_addresses else describe(self.splitter)
+        recipe = Recipe(repr(source), by, tuple(self.item_tfms), tuple(self.batch_tfms))
+        sides = shard_datasets(source, self.splitter, self._getters, blocks, self.n_inp, tfms)
+        for name, side in zip(("training", "validation"), sides, strict=True):
+            n = len(side.rows.shards)
+            steps.tell("rows", f"{name}: {n:,} shard{'s'[: n > 1]}, the first '{side.rows.shards[0]}'")
+        for k, block in enumerate(blocks):
+            steps.tell("" if k else "blocks", block.describe(), timed=k == 0)
+        return Datasets.from_sides(*sides, recipe)
 
-        recipe = Recipe(
-            source=_describe(source),
-            splitter=_describe(self.splitter),
-            item_tfms=tuple(self.item_tfms),
-            batch_tfms=tuple(self.batch_tfms),
-        )
-        return Datasets(side(split.train, True), side(split.valid, False)), blocks, recipe
-
-    def _items(self, source: Any) -> Sequence[Any]:
-        items = as_items(self.get_items(source) if self.get_items is not None else source)
+    def _items(self, found: Any, source: Any) -> Sequence[Any]:
+        items = as_items(found)
         if len(items) == 0:
             raise DataError(
                 "there must be at least 2 items",
-                f"{_describe(source)} gave none",
+                f"{describe(source)} gave none",
                 "Check the folder and the file suffixes (.jpg, .png, ...); sub-folders are searched too.",
             )
         return items
 
     def _split(self, items: Sequence[Any]) -> Split:
-        answer = self.splitter(items)
-        return check_split(answer, len(items))
+        return check_split(_called("splitter", self.splitter, items), len(items))
 
-    def _read_targets(
-        self, items: Sequence[Any], split: Split, blocks: Sequence[Block]
-    ) -> list[dict[int, Any] | None]:
-        """Fits the blocks; the values of all items are read once and kept where a block has to know them."""
-        raws: list[dict[int, Any] | None] = []
-        for side, (block, getter) in enumerate(zip(blocks, self._getters, strict=True)):
-            is_target = side >= self.n_inp and bool(block.loss)
-            if not is_target and type(block).fit is Block.fit:  # nothing to learn: read when it is loaded
-                raws.append(None)
-                continue
-            unsaid = self.get_y is None and self._given_getters is None
-            if unsaid and is_target and isinstance(block, CategoryBlock):
-                raise ArgumentError(
-                    "`get_y` must say how an item's label is found",
-                    "it was not given",
-                    "Pass e.g. get_y=parent_label.",
-                )
-            positions = [*split.train, *split.valid]
-            what = "get_x" if side < self.n_inp else "get_y"
-            known = dict(zip(positions, read_labels(items, positions, getter, what), strict=True))
-            block.fit([known[i] for i in split.train])
-            if is_target:
-                _check_targets(block, items, known, split)
-            raws.append(known)
-        return raws
+    def _check_labelled(self, blocks: Sequence[Block]) -> None:
+        unsaid = self.get_y is None and self._given_getters is None
+        if unsaid and any(isinstance(block, CategoryBlock) for block in blocks[self.n_inp :]):
+            raise ArgumentError(
+                "`get_y` must say how an item's label is found",
+                "it was not given",
+                "Pass e.g. get_y=parent_label.",
+            )
 
     def summary(self, source: Any, bs: int = 4, show_batch: bool = False) -> None:
         """Prints what happens to the source and to one sample, step by step, then collates a batch.
@@ -255,70 +329,14 @@ class DataBlock:
         Raises:
             DataError: Whatever step fails, with what to do about it.
         """
-        datasets, blocks, _ = self._build(source, print)
-        self._walk(datasets.train, blocks)
-        dls = self.dataloaders(source, bs=bs, num_workers=0)
-        batch = dls.look(bs)
-        for what, tensor in zip(("x", *["y"] * (len(batch.tensors) - 1)), batch.tensors, strict=False):
-            print(f"batch: {what} {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}")
+        steps = Steps(print)
+        with steps.failing():
+            datasets = self._build(source, steps)
+            walk(datasets.train, steps)
+            callables = split_batch_tfms(self.batch_tfms)[1]
+            loader, batch = batch_of(datasets.train, callables, bs, steps)
         if show_batch:
-            dls.show_batch(batch.tensors)
-
-    def _walk(self, dataset: Dataset, blocks: Sequence[Block]) -> None:
-        print(f"sample: {dataset.item_name(0)}")
-        values = dataset.load(0)
-        for block, value in zip(blocks, values, strict=True):
-            print(f"  {block.name} loads {_brief(value)}")
-        for transform in dataset.item_tfms:
-            values = apply_item_transform(transform, values, self.n_inp, Random(0), True)
-            print(f"  {transform_names([transform])[0]} gives {_brief(values[0])}")
-        for block, value in zip(blocks, values, strict=True):
-            start = time.perf_counter()
-            encoded = block.encode(value)
-            spent = 1000 * (time.perf_counter() - start)
-            shape = tuple(encoded.shape) or encoded.item()
-            kind = str(encoded.dtype).removeprefix("torch.")
-            print(f"  {block.name} encodes {shape} {kind} in {spent:.1f} ms")
-
-
-def split_batch_tfms(batch_tfms: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """Our own transforms up to the first foreign callable (they join the item transforms), and the rest."""
-    for k, transform in enumerate(batch_tfms):
-        if not isinstance(transform, Transform):
-            return list(batch_tfms[:k]), list(batch_tfms[k:])
-    return list(batch_tfms), []
-
-
-def _check_targets(block: Block, items: Sequence[Any], known: dict[int, Any], split: Split) -> None:
-    """Every target can be encoded; found out now rather than in the middle of an epoch."""
-    good: set[Any] = set()  # a label met before need not be checked again
-    for part, positions in (("training", split.train), ("validation", split.valid)):
-        for i in positions:
-            raw = known[i]
-            if isinstance(raw, Hashable):
-                if raw in good:
-                    continue
-                good.add(raw)
-            try:
-                block.check(raw)
-            except LabelError as error:
-                where = f"{error.received} (item '{item_name(items[i], i)}', in {part})"
-                raise LabelError(error.rule, where, error.fix) from error
-
-
-def _as_list(transforms: Any) -> list[Any]:
-    if transforms is None:
-        return []
-    given: list[Any] = list(transforms) if isinstance(transforms, (list, tuple)) else [transforms]
-    for transform in given:
-        if isinstance(transform, type) or not (isinstance(transform, Transform) or callable(transform)):
-            shown = transform.__name__ if isinstance(transform, type) else repr(transform)
-            raise ArgumentError(
-                "`item_tfms` and `batch_tfms` take transforms and callables",
-                f"one is {shown}",
-                f"Call the class: {shown}(...)." if isinstance(transform, type) else "Leave it out.",
-            )
-    return given
+            loader.show_batch(batch.tensors)
 
 
 def _per_block(getter: Getter | Sequence[Getter] | None, n: int) -> list[Getter]:
@@ -327,26 +345,38 @@ def _per_block(getter: Getter | Sequence[Getter] | None, n: int) -> list[Getter]
     return list(getter) if isinstance(getter, Sequence) else [getter]
 
 
-def _describe(thing: Any) -> str:
-    if isinstance(thing, (str, Path)):
-        return f"'{thing}'"
-    if nw.dependencies.is_into_dataframe(thing):
-        return f"a table of {len(thing):,} rows"
-    if isinstance(thing, Sequence):
-        return f"a list of {len(thing):,}"
-    settings = {k: v for k, v in vars(thing).items() if v is not None} if hasattr(thing, "__dict__") else {}
-    inner = ", ".join(f"{k}={v!r}" for k, v in settings.items() if isinstance(v, (int, float, str)))
-    name = getattr(thing, "__name__", type(thing).__name__)
-    return f"{name}({inner})" if inner else name
+def _called(name: str, function: Callable[[Any], Any], given: Any) -> Any:
+    """What a user's `get_items` or `splitter` returns; its failure in our form."""
+    try:
+        return function(given)
+    except WigglyError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"`{name}` must work on what it is given",
+            f"{function_name(function)} raised {type(error).__name__}: {error} on {describe(given)}",
+            f"Mend the function, or pass another `{name}`.",
+        ) from error
 
 
-def _brief(value: Any) -> str:
-    size = getattr(value, "size", None)
-    if isinstance(size, tuple):
-        return f"an image {size[0]}×{size[1]} (height × width)"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+class _Rows:
+    """`get_items` that returns columns, as one that returns rows."""
 
+    def __init__(self, get_columns: Callable[[Any], Any] | None) -> None:
+        self.get_columns = get_columns
 
-def _quiet(_: str) -> None:
-    """Says nothing."""
+    def __call__(self, source: Any) -> list[tuple[Any, ...]]:
+        found = source if self.get_columns is None else self.get_columns(source)
+        columns = list(found) if isinstance(found, Iterable) and not isinstance(found, str) else [found]
+        wrong = [c for c in columns if isinstance(c, (str, bytes)) or not hasattr(c, "__len__")]
+        if wrong or not columns or len({len(c) for c in columns}) > 1:
+            received = f"one is {wrong[0]!r:.60}" if wrong else f"the lengths are {[len(c) for c in columns]}"
+            raise DataError(
+                "`get_items` must return columns: lists of the same length, one per block",
+                received,
+                "Return e.g. (files, labels).",
+            )
+        return list(zip(*columns, strict=True))
+
+    def __repr__(self) -> str:
+        return "columns" if self.get_columns is None else function_name(self.get_columns)

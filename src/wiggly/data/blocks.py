@@ -1,133 +1,36 @@
-"""Blocks: one side of a sample each, from what a getter returned to a tensor and back.
+"""Blocks of no modality: one label, several labels, numbers.
 
-In: raw values (a path, a label). Out: tensors for the model, and values a person reads. A block knows its
-kind of data, not the model; a learner function asks the fitted target block how many outputs, which loss,
-activation and metric. Read next: `transform.py`.
+In: raw values (a label, a list of labels, a number). Out: tensors for the model, and values a person reads. A
+block knows its kind of data, not the model; a learner function asks the fitted target block how many outputs,
+which loss, activation and metric. Read next: `transform.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from wiggly.data.transform import Configurable
-from wiggly.data.vocab import Vocab, is_missing, make_vocab, plain_label
+from wiggly.data.base import Block, TransformBlock
+from wiggly.data.vocab import Vocab, is_missing, make_vocab, plain_label, some_of
 from wiggly.errors import ArgumentError, DataError, LabelError
 
-__all__ = ["Block", "CategoryBlock", "MultiCategoryBlock", "RegressionBlock", "TransformBlock", "Vocab"]
+__all__ = [
+    "Block",
+    "CategoryBlock",
+    "MultiCategoryBlock",
+    "RegressionBlock",
+    "TransformBlock",
+    "Vocab",
+    "labels_of",
+]
 
-
-class Block(Configurable):
-    """One side of a sample.
-
-    A block of your own overrides `load` and `encode`, and `decode` and `draw` if it is to be shown.
-
-    Attributes:
-        loss: For a target: "cross_entropy", "bce_logits" or "mse"; "" when this block is no target.
-        activation: What turns the model's output into what users see: "softmax", "sigmoid" or "none".
-        metric: Name of the metric shown when the user names none.
-        ragged: Whether values of one batch may differ in shape; then `collate` makes the batch's tensor.
-        item_tfms: Transforms that run on every sample with this block, after those the user gave.
-    """
-
-    loss: ClassVar[str] = ""
-    activation: ClassVar[str] = "none"
-    metric: ClassVar[str] = ""
-    ragged: ClassVar[bool] = False
-    item_tfms: Sequence[Any] = ()
-
-    def fit(self, raws: Sequence[Any]) -> None:
-        """Learns what it must know from the raw values of the training items (a vocabulary, say)."""
-
-    def accepts(self, raw: Any) -> bool:
-        """Whether `raw` can be loaded as it is, without the getter; asked for new items at prediction."""
-        return False
-
-    def load(self, raw: Any) -> Any:
-        """The value that transforms act on.
-
-        Raises:
-            ItemError: The item cannot be read; the loader then skips and reports it.
-        """
-        return raw
-
-    def check(self, raw: Any) -> None:
-        """Raises a `LabelError` if this target cannot be encoded; asked for every item before anything is
-        trained. A block whose targets are files leaves them for later.
-        """
-        self.encode(self.load(raw))
-
-    def encode(self, value: Any) -> Tensor:
-        """One value as a tensor, without the batch axis."""
-        return torch.as_tensor(value)
-
-    def encode_into(self, value: Any, out: Tensor) -> None:
-        """Writes the encoded value into its row of the batch."""
-        encoded = self.encode(value)
-        if encoded.shape != out.shape:
-            raise DataError(
-                "the values of one batch must have the same shape",
-                f"{type(self).__name__} got {tuple(encoded.shape)} after {tuple(out.shape)}",
-                "Add a transform to `item_tfms` that makes them equal.",
-            )
-        out.copy_(encoded)
-
-    def allocate(self, first: Tensor, n: int) -> Tensor:
-        """Room for `n` rows like `first`."""
-        return torch.empty((n, *first.shape), dtype=first.dtype)
-
-    def collate(self, rows: Sequence[Tensor]) -> Tensor:
-        """The batch's tensor from the encoded rows; only asked of ragged blocks."""
-        return torch.stack(list(rows))
-
-    def revive(self, encoded: Tensor) -> Any:
-        """A value on which transforms can act again, from a row of a batch."""
-        return encoded
-
-    def decode(self, encoded: Tensor) -> Any:
-        """What a person reads."""
-        return encoded
-
-    def predicted(self, activated: Tensor) -> Tensor:
-        """The encoded prediction from activated outputs `(..., c)`."""
-        return activated
-
-    def present(self, value: Any) -> Any:
-        """What `dls.train_ds[i]` shows for a loaded value."""
-        return self.encode(value)
-
-    def draw(self, value: Any, axes: Any, title: str | None = None, colour: str = "black") -> None:
-        """Draws a decoded value on matplotlib axes; by default as their title."""
-        text = str(value) if title is None else title
-        old = axes.get_title()
-        axes.set_title(f"{old}\n{text}" if old else text, color=colour, fontsize=10)
-
-    @property
-    def n_out(self) -> int:
-        """Number of model outputs for this target."""
-        return 0
-
-    @property
-    def vocab(self) -> Vocab | None:
-        """Labels by index, for blocks that have them."""
-        return None
-
-    def describe(self) -> str:
-        """A few words for `summary` and reports."""
-        return type(self).__name__
-
-
-class TransformBlock(Block):
-    """Passes values through unchanged; the base for inputs that are tensors already.
-
-    Example:
-        >>> TransformBlock().encode([1.0, 2.0])
-        tensor([1., 2.])
-    """
+# Of float32.
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class CategoryBlock(Block):
@@ -171,6 +74,10 @@ class CategoryBlock(Block):
     def n_out(self) -> int:
         return len(self.vocab)
 
+    @property
+    def needs_fit(self) -> bool:
+        return not self._given
+
     def fit(self, raws: Sequence[Any]) -> None:
         if not self._given:
             self._vocab = make_vocab(self._labels(raws), self.sort, self.add_na)
@@ -205,9 +112,9 @@ class CategoryBlock(Block):
         if found is None:
             raise LabelError(
                 "every label must be one of the classes of the training items",
-                f"{label!r} is not among the {len(self.vocab)}: {_some(self.vocab)}",
+                f"{label!r} is not among the {len(self.vocab)}: {some_of(self.vocab)}",
                 "Split so that each class is in training (TrainTestSplitter(stratify=...)), add items "
-                "of that class, or pass CategoryBlock(vocab=[...]).",
+                f"of that class, or pass {type(self).__name__}(vocab=[...]).",
             )
         return found
 
@@ -227,21 +134,31 @@ class CategoryBlock(Block):
         return {"vocab": list(self.vocab), "sort": False, "add_na": self.add_na}
 
     def describe(self) -> str:
-        return f"{type(self).__name__}, {len(self.vocab)} classes: {_some(self.vocab)}"
+        return f"{type(self).__name__}, {len(self.vocab)} classes: {some_of(self.vocab)}"
 
 
-def _some(labels: Sequence[Any], n: int = 6) -> str:
-    shown = ", ".join(str(label) for label in labels[:n])
-    return f"{shown}, ..." if len(labels) > n else shown
+def labels_of(raw: Any, block: str) -> list[Any]:
+    """The labels of one item.
+
+    Raises:
+        LabelError: It is no list of labels.
+    """
+    if isinstance(raw, (str, bytes, dict)) or not isinstance(raw, Iterable):
+        raise LabelError(
+            f"{block} needs a list of labels for every item",
+            f"it got {raw!r:.80}",
+            "Return a list, e.g. with ColReader('labels', label_delim=' ').",
+        )
+    return list(cast("Iterable[Any]", raw))
 
 
 class MultiCategoryBlock(CategoryBlock):
     """Any number of labels of a fixed set, as a multi-hot vector.
 
     Args:
-        encoded: The raw values are multi-hot already; then `vocab` is needed.
-        vocab: All labels; None finds them in the training items.
-        add_na: Puts `#na#` in front, for unknown labels.
+        encoded: The raw values are multi-hot already; then `vocab` is needed, in the order of the columns.
+        vocab: All labels, kept in this order; None finds them in the training items and sorts them.
+        add_na: Puts `#na#` in front, which is set for unknown labels; not used with `encoded`.
 
     Example:
         >>> block = MultiCategoryBlock()
@@ -257,22 +174,17 @@ class MultiCategoryBlock(CategoryBlock):
     def __init__(
         self, encoded: bool = False, vocab: Sequence[Any] | None = None, add_na: bool = False
     ) -> None:
-        super().__init__(vocab, sort=vocab is None, add_na=add_na)
         if encoded and vocab is None:
             raise ArgumentError(
                 "`vocab` is needed with `encoded=True`", "it is None", "Pass the labels in column order."
             )
+        # The columns of encoded targets are `vocab` as it is: there is none for unknown labels.
+        super().__init__(vocab, sort=vocab is None, add_na=add_na and not encoded)
         self.encoded = encoded
 
     def _labels(self, raws: Sequence[Any]) -> Iterable[Any]:
         for raw in raws:
-            if isinstance(raw, str) or not isinstance(raw, Iterable):
-                raise LabelError(
-                    "MultiCategoryBlock needs a list of labels for every item",
-                    f"it got {raw!r}",
-                    "Return a list, e.g. with ColReader('labels', label_delim=' ').",
-                )
-            yield from raw
+            yield from labels_of(raw, type(self).__name__)
 
     def _check_classes(self) -> None:
         if not self.vocab:
@@ -282,11 +194,25 @@ class MultiCategoryBlock(CategoryBlock):
 
     def encode(self, value: Any) -> Tensor:
         if self.encoded:
-            return torch.as_tensor(np.asarray(value), dtype=torch.float32)
+            return self._checked_hot(value)
         hot = torch.zeros(len(self.vocab))
-        for label in value:
+        for label in labels_of(value, type(self).__name__):
             hot[self.index_of(label)] = 1.0
         return hot
+
+    def _checked_hot(self, value: Any) -> Tensor:
+        try:
+            hot = np.asarray(value, dtype=np.float32)
+        except (TypeError, ValueError):
+            hot = np.empty(0, dtype=np.float32)
+        n = len(self.vocab)
+        if hot.shape != (n,) or not np.isin(hot, (0, 1)).all():
+            raise LabelError(
+                f"an encoded target must have {n} zeros and ones, one per label of `vocab`",
+                f"it is {value!r:.80}",
+                "Mend the columns or `vocab`, or pass lists of labels without `encoded=True`.",
+            )
+        return torch.from_numpy(hot.copy())
 
     def encode_into(self, value: Any, out: Tensor) -> None:
         Block.encode_into(self, value, out)
@@ -308,7 +234,10 @@ class RegressionBlock(Block):
     """One or several numbers.
 
     Args:
-        n_out: How many; None counts them in the training items.
+        n_out: How many; None counts them in the first training item.
+
+    Raises:
+        LabelError: When a target is no number, not finite, or has another number of them.
 
     Example:
         >>> block = RegressionBlock()
@@ -321,36 +250,56 @@ class RegressionBlock(Block):
     metric = "rmse"
 
     def __init__(self, n_out: int | None = None) -> None:
+        if n_out is not None and n_out < 1:
+            raise ArgumentError("`n_out` must be at least 1", f"it is {n_out}", "Leave it out to count them.")
         self._n_out = n_out
 
     @property
     def n_out(self) -> int:
         return self._n_out or 1
 
+    @property
+    def needs_fit(self) -> bool:
+        return self._n_out is None
+
     def fit(self, raws: Sequence[Any]) -> None:
         if self._n_out is None and raws:
-            self._n_out = int(np.size(np.asarray(raws[0])))
+            self._n_out = max(1, self._numbers(raws[0]).size)
+
+    def check(self, raw: Any) -> None:
+        # A plain number needs no array to be found good: tables have millions of them.
+        plain = type(raw) in (int, float) and self.n_out == 1
+        if not plain or not abs(raw) <= LARGEST:
+            super().check(raw)
 
     def encode(self, value: Any) -> Tensor:
+        numbers = self._numbers(value)
+        if self._n_out is not None and numbers.size != self._n_out:
+            raise LabelError(
+                f"every regression target must have {self._n_out} number{'s'[: self._n_out > 1]}",
+                f"it has {numbers.size}: {value!r:.80}",
+                "Mend such items, or pass RegressionBlock(n_out=...).",
+            )
+        if not np.isfinite(numbers).all():
+            raise LabelError(
+                "a regression target must be finite", f"it is {value!r}", "Fill or drop such items."
+            )
+        single = numbers.size == 1 and numbers.ndim == 1  # [1.5] is the same target as 1.5
+        return torch.from_numpy(numbers.reshape(()) if single else numbers)
+
+    def _numbers(self, value: Any) -> npt.NDArray[np.float32]:
         try:
-            encoded = torch.as_tensor(np.asarray(value, dtype=np.float32))
+            with np.errstate(over="ignore"):  # too large for float32 is infinite, and refused as that
+                return np.array(value, dtype=np.float32)
         except (TypeError, ValueError):
             raise LabelError(
                 "a regression target must be a number",
                 f"it is {value!r}",
                 "Mend the column, or pass y_block=CategoryBlock.",
             ) from None
-        if not bool(torch.isfinite(encoded).all()):
-            raise LabelError(
-                "a regression target must be finite", f"it is {value!r}", "Fill or drop such items."
-            )
-        return encoded
 
     def decode(self, encoded: Tensor) -> Any:
-        return encoded.item() if encoded.numel() == 1 else tuple(encoded.tolist())
-
-    def predicted(self, activated: Tensor) -> Tensor:
-        return activated
+        return encoded.item() if encoded.numel() == 1 else tuple(encoded.flatten().tolist())
 
     def draw(self, value: Any, axes: Any, title: str | None = None, colour: str = "black") -> None:
         numbers = value if isinstance(value, tuple) else (value,)

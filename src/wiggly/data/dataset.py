@@ -1,23 +1,28 @@
 """Items as samples: getters, blocks and item transforms applied to one item at a time.
 
-In: items, one getter and one fitted block per side. Out: `Dataset`, indexable by position; `Datasets` holds
-both splits. Everything random about an item comes from the generator handed in. Read next: `loader.py`.
+In: items, one getter and one fitted block per side. Out: `Dataset`, indexable by position. Everything random
+about an item comes from the generator handed in. Read next: `loader.py`.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
 from torch import Tensor
 
-from wiggly.data.blocks import Block, Vocab
-from wiggly.data.items import TableItems, item_name
-from wiggly.data.transform import Transform, apply_item_transform, transform_names
-from wiggly.errors import ArgumentError, DataError, ItemError, LabelError, WigglyError
+from wiggly.data.base import Block, brought_transforms
+from wiggly.data.items import item_name
+from wiggly.data.keeping import Keeping
+from wiggly.data.pipeline import read_all
+from wiggly.data.transform import apply_item_transform, is_fused, transform_names
+from wiggly.data.vocab import Vocab
+from wiggly.errors import ArgumentError, DataError, DependencyError, ItemError, LabelError, WigglyError
 
-__all__ = ["Dataset", "Datasets", "Getter", "identity", "read_labels", "subset"]
+__all__ = ["Dataset", "Getter", "identity", "read_labels", "subset"]
 
 Getter = Callable[[Any], Any]
 
@@ -28,31 +33,47 @@ def identity(item: Any) -> Any:
 
 
 def subset(items: Sequence[Any], positions: Sequence[int]) -> Sequence[Any]:
-    """The items at these positions; a table stays a table."""
-    return items.subset(positions) if isinstance(items, TableItems) else [items[i] for i in positions]
+    """The items at these positions; a table, or whatever else can choose by itself, stays what it is."""
+    choose = getattr(items, "subset", None)
+    return choose(positions) if choose is not None else [items[i] for i in positions]
 
 
 def read_labels(items: Sequence[Any], positions: Sequence[int], getter: Getter, what: str) -> list[Any]:
     """The raw value of every item, read once, before anything is trained.
 
+    Args:
+        items: The items.
+        positions: Which of them.
+        getter: Item to raw value; a column of a table is read as a whole.
+        what: The getter's name in messages.
+
     Raises:
         LabelError: The getter fails on an item; the message names it.
     """
-    raws: list[Any] = []
-    for i in positions:
-        item = items[i]
+    whole: list[Any] | None = None
+    with suppress(Exception):  # then read item by item below, to say which one it is
+        whole = read_all(getter, items, positions)
+    raws: list[Any] = [] if whole is None else whole
+    same: dict[str, str] = {}  # a million labels are a few texts
+    for i in positions if whole is None else ():
         try:
-            raws.append(getter(item))
+            raw = getter(items[i])
         except Exception as error:
-            if isinstance(error, DataError) and not isinstance(error, LabelError):
+            if isinstance(error, DataError) and not isinstance(error, (LabelError, ItemError)):
                 raise  # a missing column: the same for every row
-            reason = error.rule if isinstance(error, WigglyError) else f"{type(error).__name__}: {error}"
-            raise LabelError(
-                f"`{what}` must return a value for every item",
-                f"it failed on '{item_name(item, i)}': {reason}",
-                "Mend the function, or leave such items out in `get_items`.",
-            ) from error
-    return raws
+            raise _getter_failed(what, item_name(items[i], i), error) from error
+        raws.append(same.setdefault(raw, raw) if type(raw) is str else raw)
+    return raws if whole is None else [same.setdefault(r, r) if type(r) is str else r for r in raws]
+
+
+def _getter_failed(what: str, name: str, error: Exception) -> LabelError:
+    fix = "Mend the function, or leave such items out in `get_items`."
+    reason = f"{type(error).__name__}: {error}"
+    if isinstance(error, ItemError):
+        reason, fix = error.reason, error.fix
+    elif isinstance(error, WigglyError):
+        reason, fix = f"{error.rule}; {error.received}", error.fix
+    return LabelError(f"`{what}` must return a value for every item", f"it failed on '{name}': {reason}", fix)
 
 
 class Dataset(Sequence[tuple[Any, ...]]):
@@ -88,6 +109,8 @@ class Dataset(Sequence[tuple[Any, ...]]):
         n = len(blocks) if labelled else n_inp
         self.blocks, self.getters = list(blocks)[:n], list(getters)[:n]
         self.item_tfms = list(item_tfms)
+        self.keeping: Keeping | None = None  # the cache, if `keep_decoded` gave one
+        self._related = any(type(block).relate is not Block.relate for block in self.blocks)
         self.raws = list(raws)[:n] if raws is not None else [None] * n
 
     def __len__(self) -> int:
@@ -121,55 +144,85 @@ class Dataset(Sequence[tuple[Any, ...]]):
             return item
         try:
             return self.getters[side](item)
-        except (WigglyError, OSError):
-            raise
         except Exception as error:
-            raise DataError(
-                f"`get_{'x' if side < self.n_inp else 'y'}` must return a value for every item",
-                f"it failed on '{self.item_name(position)}': {type(error).__name__}: {error}",
-                "Mend the function, or leave such items out in `get_items`.",
-            ) from error
+            if isinstance(error, (WigglyError, OSError)) and not isinstance(error, LabelError):
+                raise
+            what = "get_x" if side < self.n_inp else "get_y"
+            raise _getter_failed(what, self.item_name(position), error) from error
 
     def load(self, position: int) -> tuple[Any, ...]:
         """The values of all blocks, before any transform.
 
         Raises:
             ItemError: The item cannot be read.
+            LabelError: Its target cannot be.
             ArgumentError: The item is of a kind that its block does not take.
         """
         try:
-            return tuple(block.load(self.raw(position, side)) for side, block in enumerate(self.blocks))
+            values = tuple(self._loaded(block, self.raw(position, k)) for k, block in enumerate(self.blocks))
+            if not self._related:
+                return values
+            pairs = zip(self.blocks, values, strict=True)
+            return tuple(block.relate(value, values) for block, value in pairs)
         except ItemError:
             raise
+        except LabelError as error:
+            if f"'{self.item_name(position)}'" in error.received:
+                raise
+            where = f"{error.received} (item '{self.item_name(position)}')"
+            raise LabelError(error.rule, where, error.fix) from error
         except ArgumentError as error:
             where = f"{error.received} (item '{self.item_name(position)}')"
             raise ArgumentError(error.rule, where, error.fix) from error
         except OSError as error:
             raise ItemError(self.item_name(position), f"{type(error).__name__}: {error}") from error
 
+    def _loaded(self, block: Block, raw: Any) -> Any:
+        return block.load(raw) if self.keeping is None else block.load_kept(raw, self.keeping)
+
     def sample(self, position: int, random: Random, extra: Sequence[Any] = ()) -> tuple[Any, ...]:
         """The values after the item transforms (and `extra` ones), ready to be encoded."""
         values = self.load(position)
         for transform in (*self.item_tfms, *extra):
-            try:
-                values = apply_item_transform(transform, values, self.n_inp, random, self.train)
-            except ItemError:
-                raise
-            except Exception as error:
-                if isinstance(error, WigglyError) and isinstance(transform, Transform):
-                    raise
-                reason = (
-                    f"{error.rule}; {error.received}"  # what it returned is no picture
-                    if isinstance(error, WigglyError)
-                    else f"it raised {type(error).__name__}: {error}"
-                )
-                raise DataError(
-                    f"the transform {transform_names([transform])[0]} must work on every item",
-                    f"{reason} (on '{self.item_name(position)}')",
-                    "A callable in `item_tfms` gets a PIL image and returns an image or a uint8 array (h, "
-                    "w, c).",
-                ) from error
+            values = self.transformed(transform, values, position, random)
         return values
+
+    def with_transforms(self, added: Sequence[Any]) -> Dataset:
+        """The same samples with more transforms, before those that blocks bring."""
+        brought = brought_transforms(self.blocks)
+        own = [t for t in self.item_tfms if t not in brought]
+        made = copy.copy(self)
+        made.item_tfms = [*own, *added, *brought]
+        return made
+
+    def transformed(
+        self, transform: Any, values: tuple[Any, ...], position: int, random: Random
+    ) -> tuple[Any, ...]:
+        """One item transform applied to the values of an item.
+
+        Raises:
+            DataError: It fails; the message names it and the item.
+        """
+        try:
+            return apply_item_transform(transform, values, self.n_inp, random, self.train)
+        except ItemError:
+            raise
+        except Exception as error:
+            if isinstance(error, WigglyError) and is_fused(transform):
+                raise
+            if isinstance(error, (DataError, DependencyError)):  # its fix is better than the one below
+                where = f"{error.received} (on '{self.item_name(position)}')"
+                raise type(error)(error.rule, where, error.fix) from error
+            reason = (
+                f"{error.rule}; {error.received}"  # what it returned is no picture
+                if isinstance(error, WigglyError)
+                else f"it raised {type(error).__name__}: {error}"
+            )
+            raise DataError(
+                f"the transform {transform_names([transform])[0]} must work on every item",
+                f"{reason} (on '{self.item_name(position)}')",
+                "A callable in `item_tfms` gets a PIL image and returns an image or a uint8 array (h, w, c).",
+            ) from error
 
     @property
     def raw_targets(self) -> list[Any]:
@@ -187,26 +240,3 @@ class Dataset(Sequence[tuple[Any, ...]]):
         """The first target of an item, without reading its input."""
         block = self.blocks[self.n_inp]
         return block.encode(block.load(self.raw(position, self.n_inp)))
-
-
-class Datasets(Sequence[Dataset]):
-    """Training and validation samples: `.train`, `.valid`, or by position.
-
-    Args:
-        train: Training samples.
-        valid: Validation samples.
-    """
-
-    def __init__(self, train: Dataset, valid: Dataset) -> None:
-        self.train, self.valid = train, valid
-
-    def __len__(self) -> int:
-        return 2
-
-    def __getitem__(self, index: Any) -> Any:
-        return (self.train, self.valid)[index]
-
-    @property
-    def vocab(self) -> Vocab | None:
-        """Labels by index of the first target."""
-        return self.train.vocab

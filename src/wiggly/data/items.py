@@ -9,14 +9,18 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import narwhals as nw
+import numpy as np
 
 from wiggly.data.basics import L
-from wiggly.errors import ArgumentError, DataError, LabelError
+from wiggly.data.pipeline import function_name
+from wiggly.data.table import Row, TableItems
+from wiggly.data.vocab import is_missing
+from wiggly.errors import ArgumentError, DataError, ItemError, LabelError
 
 __all__ = [
     "ColReader",
@@ -25,6 +29,7 @@ __all__ = [
     "as_items",
     "get_files",
     "get_image_files",
+    "get_text_files",
     "image_extensions",
     "item_name",
     "parent_label",
@@ -87,31 +92,46 @@ def get_files(
         )
     wanted = None if extensions is None else {e.lower() for e in extensions}
     names = [folders] if isinstance(folders, str) else folders
-    starts = [root] if names is None else [root / name for name in names]
-    found: list[Path] = []
-    seen: set[str] = set()
+    starts = [root] if names is None else sorted(root / name for name in names)
+    found, seen = L(), set[str]()
     for start in starts:
-        for here, directories, names in os.walk(start, onerror=_warn_of_closed, followlinks=True):
-            real = os.path.realpath(here)
-            if real in seen:  # a link back to a parent folder would otherwise loop for ever
-                directories[:] = []
-                continue
-            seen.add(real)
-            directories[:] = sorted(d for d in directories if recurse and not d.startswith("."))
-            found += [Path(here, n) for n in names if _is_wanted(n, wanted)]
-    return L(sorted(found))
+        for folder, name in _walk(str(start), recurse, seen):
+            if wanted is None or os.path.splitext(name)[1].lower() in wanted:
+                found.append(Path(folder, name))
+    return found
+
+
+def _walk(folder: str, recurse: bool, seen: set[str]) -> Iterator[tuple[str, str]]:
+    """Folder and name of every file, in the order of sorted paths, so that a million need not be sorted."""
+    real = os.path.realpath(folder)
+    if real in seen:  # a link back to a parent folder would otherwise loop for ever
+        return
+    seen.add(real)
+    try:
+        with os.scandir(folder) as entries:
+            # macOS leaves "._photo.jpg" beside every photo it copies.
+            here = [(entry.name, _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        _warn_of_closed(error)
+        return
+    for name, is_folder in sorted(here):
+        if not is_folder:
+            yield folder, name
+        elif recurse:
+            yield from _walk(os.path.join(folder, name), recurse, seen)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link whose end may not be looked at
+        return False
 
 
 def _warn_of_closed(error: OSError) -> None:
     """Says which folder may not be read: with it a whole class would go missing unnoticed."""
     if isinstance(error, PermissionError):
-        warnings.warn(f"the folder '{error.filename}' may not be read; its files are left out", stacklevel=4)
-
-
-def _is_wanted(name: str, extensions: set[str] | None) -> bool:
-    if name.startswith("."):
-        return False
-    return extensions is None or os.path.splitext(name)[1].lower() in extensions
+        warnings.warn(f"the folder '{error.filename}' may not be read; its files are left out", stacklevel=5)
 
 
 def get_image_files(path: str | Path, recurse: bool = True, folders: str | Sequence[str] | None = None) -> L:
@@ -133,6 +153,25 @@ def get_image_files(path: str | Path, recurse: bool = True, folders: str | Seque
     return get_files(path, image_extensions, recurse, folders)
 
 
+def get_text_files(path: str | Path, recurse: bool = True, folders: str | Sequence[str] | None = None) -> L:
+    """All `.txt` files below `path`, sorted.
+
+    Args:
+        path: An existing folder.
+        recurse: Also look into sub-folders.
+        folders: Only these sub-folders of `path`.
+
+    Raises:
+        DataError: `path` does not exist or is not a folder.
+
+    Example:
+        >>> Path("pos").mkdir(); Path("pos/1.txt").touch(); Path("pos/1.jpg").touch()
+        >>> [p.as_posix() for p in get_text_files(".")]
+        ['pos/1.txt']
+    """
+    return get_files(path, [".txt"], recurse, folders)
+
+
 def parent_label(item: str | Path) -> str:
     """Label of a file: the name of the folder it lies in.
 
@@ -140,7 +179,13 @@ def parent_label(item: str | Path) -> str:
         >>> parent_label("photos/bear/1.jpg")
         'bear'
     """
-    return Path(item).parent.name
+    if isinstance(item, Path):  # its text would be kept in memory for each of a million paths
+        return item.parent.name
+    folder, file = os.path.split(item)
+    name = os.path.basename(folder)
+    # `pathlib` also takes "a/./b" and "a/b/", but needs three times as long.
+    odd = {name, file} & {"", "."}
+    return Path(item).parent.name if odd else name
 
 
 class RegexLabeller:
@@ -185,6 +230,9 @@ class RegexLabeller:
             )
         return found.group(1)
 
+    def __repr__(self) -> str:
+        return f"RegexLabeller({self.pattern.pattern!r})"
+
 
 class using_attr:
     """`f` applied to one attribute of the item.
@@ -200,6 +248,9 @@ class using_attr:
     def __call__(self, item: object) -> Any:
         return self.f(getattr(item, self.attr))
 
+    def __repr__(self) -> str:
+        return f"using_attr({function_name(self.f)}, {self.attr!r})"
+
 
 class ColReader:
     """Reads one or several columns of a row.
@@ -209,10 +260,11 @@ class ColReader:
         pref: Put before the value. A folder given as a `Path` is joined to it; an absolute path stays as it
             is.
         suff: Put after the value, e.g. ".jpg".
-        label_delim: Split the value at this text into a list of labels; an empty value gives an empty list.
+        label_delim: Split the value at this text into a list of labels; a missing value gives an empty list.
 
     Raises:
         DataError: The row has no such column.
+        ItemError: The value is missing where `pref` or `suff` need one.
 
     Example:
         >>> import pandas as pd
@@ -234,60 +286,59 @@ class ColReader:
         self.suff, self.label_delim = suff, label_delim
 
     def __call__(self, row: Any) -> Any:
-        values = [self._read(row, col) for col in self.cols]
+        values = [self._finished(_cell(row, col), row, col) for col in self.cols]
         return values[0] if self.single else values
 
-    def _read(self, row: Any, col: str | int) -> Any:
-        value = _cell(row, col)
+    def read_all(self, items: Sequence[Any]) -> list[Any] | None:
+        """The same for all rows of a table at once; None where the items are no table."""
+        if type(items) is not TableItems:
+            return None
+        columns = [[self._finished(v, None, col) for v in items.column(col)] for col in self.cols]
+        return columns[0] if self.single else [list(values) for values in zip(*columns, strict=True)]
+
+    def _finished(self, value: Any, row: Any, col: str | int) -> Any:
+        if isinstance(value, np.generic) or type(value).__name__ == "NAType":  # of numpy, of pandas
+            value = value.item() if isinstance(value, np.generic) else None
         if self.label_delim is not None:
-            text = "" if value is None or value != value else str(value)  # NaN is not equal to itself
-            return text.split(self.label_delim) if text else []
-        if isinstance(self.pref, Path):
-            return os.path.join(self.pref, f"{value}{self.suff}")
-        return f"{self.pref}{value}{self.suff}" if self.pref or self.suff else value
+            return self._labels(value)
+        if not self.suff and self.pref == "":
+            return value
+        if is_missing(value):
+            raise ItemError(
+                item_name(row, 0), f"it has no value in column {col!r}", "Fill or drop such rows."
+            )
+        text = f"{value}{self.suff}"
+        return os.path.join(self.pref, text) if isinstance(self.pref, Path) else f"{self.pref}{text}"
+
+    def _labels(self, value: Any) -> list[Any]:
+        if isinstance(value, (list, tuple, np.ndarray)):  # a column of lists
+            return list(cast("Iterable[Any]", value))
+        text = "" if is_missing(value) else str(value)
+        return [label for label in text.split(self.label_delim) if label]
+
+    def __repr__(self) -> str:
+        shown = [repr(self.cols[0] if self.single else self.cols)]
+        given = {"pref": self.pref, "suff": self.suff, "label_delim": self.label_delim}
+        shown += [f"{k}={str(v)!r}" for k, v in given.items() if v]
+        return f"ColReader({', '.join(shown)})"
 
 
 def _cell(row: Any, col: str | int) -> Any:
+    if type(row) is Row:
+        return row.cell(col)
     try:
         if isinstance(col, int):
             return row.iloc[col] if hasattr(row, "iloc") else list(row.values())[col]
         return row[col] if hasattr(row, "__getitem__") else getattr(row, col)
     except (KeyError, IndexError, AttributeError, TypeError):
-        names = [str(n) for n in (row.index if hasattr(row, "index") and not callable(row.index) else [])]
+        known = (
+            row.index if hasattr(row, "index") and not callable(row.index) else getattr(row, "keys", list)()
+        )
         raise DataError(
             "the table must have the column that is read",
-            f"there is no column {col!r}; the columns are {names}",
+            f"there is no column {col!r}; the columns are {[str(n) for n in known]}",
             "Check the column's name or position.",
         ) from None
-
-
-class TableItems(Sequence[Any]):
-    """The rows of a table as items; each row is a pandas Series.
-
-    Args:
-        table: A pandas, polars or pyarrow table, or anything narwhals takes.
-    """
-
-    def __init__(self, table: Any) -> None:
-        self.table: Any = table
-        self._frame = nw.from_native(table, eager_only=True)
-
-    def __len__(self) -> int:
-        return len(self._frame)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return self.subset(range(len(self))[index])
-        position = range(len(self))[int(index)]  # raises the IndexError that ends a loop over the rows
-        if hasattr(self.table, "iloc"):
-            return self.table.iloc[position]
-        import pandas as pd
-
-        return pd.Series(self._frame.row(position), index=self._frame.columns, name=position)
-
-    def subset(self, positions: Sequence[int]) -> TableItems:
-        """The rows at these positions, in this order."""
-        return TableItems(self._frame[list(positions)].to_native())
 
 
 def as_items(source: Any) -> Sequence[Any]:
@@ -313,6 +364,9 @@ def item_name(item: object, position: int) -> str:
     """How messages call an item: its path, else its row or position."""
     if isinstance(item, (str, Path)):
         return str(item)
+    first = cast("tuple[Any, ...]", item)[0] if isinstance(item, tuple) and item else None
+    if isinstance(first, Path) or (isinstance(first, str) and os.path.splitext(first)[1]):
+        return str(first)  # a file and its label
     if hasattr(item, "iloc"):
         return f"row {getattr(item, 'name', position)}"
     name = getattr(item, "filename", None)  # an opened PIL image

@@ -12,22 +12,30 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from random import Random
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wiggly.data.blocks import Block
+from wiggly.data.base import Block, joined_rows
 from wiggly.data.dataset import Dataset
-from wiggly.data.transform import LendStatistics, Transform, is_active, transform_names
+from wiggly.data.late import apply_batch_transform
+from wiggly.data.order import Ordered, Positions
+from wiggly.data.rows import Rows
+from wiggly.data.stream import Order, ShardDataset
+from wiggly.data.transform import LendStatistics, Transform, is_active
 from wiggly.errors import ArgumentError, BadItemsError, DataError, ItemError
 from wiggly.records import Batch
 
 __all__ = ["DataLoader", "batches_of", "default_workers", "item_seed"]
 
 Statistics = tuple[Sequence[float], Sequence[float]]
+# Positions, epoch, more transforms, for each position the number that its draws come from, and what holds the
+# items.
+Job = tuple[list[int], int, tuple[Any, ...], list[int], Any]
 
 # Epochs at and above this number are for looking (one_batch, show_batch): they must not move the training
 # draws.
@@ -46,7 +54,7 @@ def item_seed(seed: int, epoch: int, position: int) -> Random:
     return Random((seed << 96) | (epoch << 48) | position)
 
 
-class DataLoader:
+class DataLoader(Ordered):
     """Batches of a data set.
 
     Args:
@@ -62,6 +70,9 @@ class DataLoader:
         device: Where batches go when iterated over by hand; the Learner moves them itself.
         max_bad: Share of items that may be unreadable before the run stops; a single one never stops it,
             unless this is 0.
+        warp_on: "cpu", or "device" to decode and warp whole batches there, with the same draws; for training
+            on a GPU whose CPU is too slow to feed it. Batches to look at are made on the CPU.
+        wgts: One number per item: an epoch then has as many items drawn with replacement, in proportion.
 
     Raises:
         ArgumentError: `bs` below 1, `num_workers` below 0, or both `bs` and `batch_size`.
@@ -84,47 +95,45 @@ class DataLoader:
         seed: int | None = None,
         device: str | torch.device | None = None,
         max_bad: float = 0.01,
+        warp_on: str = "cpu",
+        wgts: Sequence[float] | None = None,
     ) -> None:
+        if warp_on not in ("cpu", "device"):
+            raise ArgumentError(
+                '`warp_on` must be "cpu" or "device"', f"it is {warp_on!r}", 'Leave it out for "cpu".'
+            )
         if bs is not None and batch_size is not None and bs != batch_size:
             raise ArgumentError(
                 "`bs` and `batch_size` are the same", f"got {bs} and {batch_size}", "Pass one of them."
             )
         size = bs if bs is not None else batch_size
-        self.bs = 64 if size is None else int(size)
-        if self.bs < 1:
-            raise ArgumentError(
-                "`bs` must be at least 1", f"it is {self.bs}", "Pass a positive number, e.g. bs=64."
-            )
         if num_workers is not None and num_workers < 0:
             raise ArgumentError(
                 "`num_workers` must not be negative",
                 f"it is {num_workers}",
                 "Pass 0 to load without threads.",
             )
-        if len(dataset) == 0:
+        sharded = isinstance(dataset, ShardDataset)
+        if sharded and wgts is not None:
+            raise ArgumentError(
+                "`wgts` needs items that can be had in any order",
+                "the items are rows of shards",
+                "Leave it out.",
+            )
+        seed = int(torch.randint(2**31, ())) if seed is None else seed
+        if not sharded and len(dataset) == 0:
             raise DataError(
                 "a loader needs at least 1 item", "the data set has none", "Check the source and the split."
             )
-        self.dataset, self.shuffle = dataset, shuffle
-        self.drop_last = drop_last and len(dataset) >= self.bs
+        self.dataset = dataset
+        super().__init__(64 if size is None else int(size), shuffle, drop_last, seed, wgts)
         plain = not isinstance(dataset, Dataset)
         self.num_workers = num_workers if num_workers is not None else (0 if plain else default_workers())
         self.batch_tfms = list(batch_tfms)
-        self.seed = int(torch.randint(2**31, ())) if seed is None else seed
         self.device = torch.device(device) if device is not None else None
-        self.max_bad = max_bad
-        self.epoch = 0
+        self.max_bad, self.warp_on = max_bad, warp_on
         self._looks = 0
         self.bad_items: dict[str, str] = {}
-
-    @property
-    def n_items(self) -> int:
-        """Number of items, unreadable ones included."""
-        return len(self.dataset)
-
-    def __len__(self) -> int:
-        n, bs = len(self.dataset), self.bs
-        return n // bs if self.drop_last else -(-n // bs)
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self.batches():
@@ -144,9 +153,14 @@ class DataLoader:
         Raises:
             BadItemsError: More than `max_bad` of the items are unreadable.
         """
-        epoch = self.epoch
-        yield from self._run(self.order(epoch), epoch, stats)
-        if self.shuffle:
+        epoch, start = self.epoch, self._start
+        self._start = self._done = 0
+        for done, batch in enumerate(self._run(epoch, stats, start=start), start + 1):
+            self._done = done
+            if len(batch):
+                yield batch
+        self._done = 0
+        if self._is_drawn or getattr(self.dataset, "train", False):
             self.epoch = epoch + 1
 
     def look(self, n: int | None = None) -> Batch:
@@ -157,9 +171,9 @@ class DataLoader:
             DataError: None of the items can be read.
         """
         epoch, self._looks = LOOKING + self._looks, self._looks + 1
-        order = self.order(epoch)[: n or self.bs]
-        for batch in self._run(order, epoch, None, bs=len(order)):
-            return batch
+        for batch in self._run(epoch, None, most=n or self.bs):
+            if len(batch):
+                return batch
         names = ", ".join(list(self.bad_items)[:3])
         raise DataError(
             "at least 1 item of a batch must be readable", f"none is: {names}", "Repair or remove them."
@@ -169,10 +183,21 @@ class DataLoader:
         """A batch for looking at, on this loader's device."""
         return tuple(t.to(self.device) if self.device is not None else t for t in self.look().tensors)
 
+    def assemble(self, positions: Sequence[int], dataset: Dataset) -> Batch:
+        """One batch of these items, made in the calling thread, with draws for looking.
+
+        Args:
+            positions: The items.
+            dataset: What holds them: `loader.dataset`, or rows of its shards.
+        """
+        return self._assemble(list(positions), LOOKING, (), list(positions), dataset)
+
     def repeat(self, position: int, n: int) -> Batch:
         """The same item `n` times with `n` different draws, as `show_batch(unique=True)` shows it."""
-        batches = [self._assemble([position], LOOKING + k, ()) for k in range(n)]
-        stacked = tuple(torch.cat(rows) for rows in zip(*(b.tensors for b in batches), strict=True))
+        batches = [self._assemble([position], LOOKING + k, (), [position], self.dataset) for k in range(n)]
+        columns = list(zip(*(b.tensors for b in batches), strict=True))
+        blocks: list[Block | None] = getattr(self.dataset, "blocks", [None] * len(columns))
+        stacked = tuple(map(joined_rows, blocks, columns))
         n_inp = len(batches[0].inputs)
         return Batch(stacked[:n_inp], stacked[n_inp:], [position] * n)
 
@@ -202,25 +227,38 @@ class DataLoader:
 
         show_batch(self, b, max_n, nrows, ncols, figsize, unique)
 
-    def order(self, epoch: int) -> list[int]:
-        """Positions in the order of an epoch."""
-        n = len(self.dataset)
-        if not self.shuffle:
-            return list(range(n))
-        return np.random.default_rng([self.seed % 2**64, epoch]).permutation(n).tolist()
-
-    def _run(self, order: list[int], epoch: int, stats: Statistics | None, bs: int = 0) -> Iterator[Batch]:
-        bs = bs or self.bs
-        groups = [order[i : i + bs] for i in range(0, len(order), bs)]
-        if self.drop_last and groups and len(groups[-1]) < bs:
-            groups.pop()
+    def _run(
+        self, epoch: int, stats: Statistics | None, start: int = 0, most: int | None = None
+    ) -> Iterator[Batch]:
         extra = () if stats is None else (LendStatistics(tuple(stats[0]), tuple(stats[1])),)
-        jobs = ((positions, epoch, extra) for positions in groups)
-        for batch in self._in_order(jobs):
-            if len(batch):
-                yield batch
+        dealt = self._dealt(epoch, start, most)
+        return self._in_order((positions, epoch, extra, numbers, held) for positions, numbers, held in dealt)
 
-    def _in_order(self, jobs: Iterator[tuple[list[int], int, tuple[Any, ...]]]) -> Iterator[Batch]:
+    def _dealt(self, epoch: int, start: int, most: int | None) -> Iterator[tuple[list[int], list[int], Any]]:
+        """Batch by batch the positions, the numbers that draws come from, and the data set that holds the
+        items; with `most` one batch of so many."""
+        if isinstance(self.dataset, ShardDataset):
+            order, drop = self._shard_order(epoch, most), self.drop_last if most is None else False
+            batches = self.dataset.batches(order, most or self.bs, start, drop, self._lose)
+            yield from ((p, p, held) for p, held in (batches if most is None else islice(batches, 1)))
+            return
+        order = self._positions(epoch)[:most]
+        for positions, numbers in self._groups(order, self.bs if most is None else len(order), start):
+            yield positions, numbers, self.dataset
+
+    def _shard_order(self, epoch: int, most: int | None = None) -> Order:
+        seeds = [self.seed, epoch] if self._is_drawn else None
+        return self.dataset.order(seeds, self._part, self._parts, most)
+
+    def _positions(self, epoch: int) -> Positions:
+        if isinstance(self.dataset, ShardDataset):
+            return np.fromiter(self._shard_order(epoch), dtype=np.int64)
+        return super()._positions(epoch)
+
+    def count(self) -> int:
+        return len(self.dataset)
+
+    def _in_order(self, jobs: Iterator[Job]) -> Iterator[Batch]:
         """Runs jobs in threads with a bounded look-ahead and delivers them in order."""
         if self.num_workers == 0:
             for job in jobs:
@@ -238,51 +276,56 @@ class DataLoader:
         finally:  # also when the consumer stops early or an item fails
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _assemble(self, positions: list[int], epoch: int, extra: tuple[Any, ...]) -> Batch:
-        if not isinstance(self.dataset, Dataset):
+    def _assemble(
+        self, positions: list[int], epoch: int, extra: tuple[Any, ...], numbers: list[int], dataset: Any
+    ) -> Batch:
+        if not isinstance(dataset, Dataset):
             return self._collate_plain(positions)
-        rows = _Rows(self.dataset, len(positions))
         # Callables get images in [0, 1], so lent statistics wait until after them.
-        late = [t for t in self.batch_tfms if is_active(t, self.dataset.train)]
+        late = [t for t in self.batch_tfms if is_active(t, dataset.train)]
         early, late = ((), [*late, *extra]) if late else (extra, late)
-        for position in positions:
+        rows = Rows(dataset, len(positions), self._rendering_device(epoch, late))
+        for position, number in zip(positions, numbers, strict=True):
             try:
-                rows.add(position, item_seed(self.seed, epoch, position), early)
+                rows.add(position, item_seed(self.seed, epoch, number), early)
             except ItemError as error:
-                if not self.max_bad:  # no item may be missing from predictions
-                    raise
-                self._skip(self.dataset.item_name(position), error.reason)
-        batch = rows.batch()
+                self._skip(dataset.item_name(position), error)
+        batch, unreadable = rows.batch()
+        for position, error in unreadable.items():
+            self._skip(dataset.item_name(position), error)
         for k, transform in enumerate(late):
             if len(batch):
-                inputs = self._batch_transform(transform, batch, epoch, k)
-                batch = Batch(inputs, batch.targets, batch.positions)
+                draws = [item_seed(self.seed, epoch, p + ((k + 1) << 40)) for p in batch.positions]
+                batch = apply_batch_transform(transform, batch, dataset, draws)
         return batch
 
-    def _batch_transform(self, transform: Any, batch: Batch, epoch: int, k: int) -> tuple[Tensor, ...]:
-        if not isinstance(transform, Transform):
-            return (_called(transform, batch.inputs[0]), *batch.inputs[1:])
-        # One of ours behind a callable that ended the fused run: act on the rows as they now are.
-        blocks: list[Block] = self.dataset.blocks[: self.dataset.n_inp]
-        columns: list[Tensor] = []
-        for row, position in enumerate(batch.positions):
-            values = tuple(b.revive(t[row]) for b, t in zip(blocks, batch.inputs, strict=True))
-            random = item_seed(self.seed, epoch, position + ((k + 1) << 40))
-            values = transform.apply(values, random, self.dataset.train)
-            if not columns:
-                columns = [b.allocate(b.encode(v), len(batch)) for b, v in zip(blocks, values, strict=True)]
-            for block, value, column in zip(blocks, values, columns, strict=True):
-                block.encode_into(value, column[row])
-        return tuple(columns)
+    def _rendering_device(self, epoch: int, late: Sequence[Any]) -> torch.device | None:
+        """Where this batch's images are made, if not row by row on the CPU."""
+        looking = epoch >= LOOKING
+        # One of ours behind a callable acts on rows in the CPU's memory.
+        rows = any(isinstance(t, Transform) for t in late)
+        return None if self.warp_on == "cpu" or looking or rows else self.device
 
     def _collate_plain(self, positions: list[int]) -> Batch:
         from torch.utils.data import default_collate
 
-        collated = default_collate([self.dataset[i] for i in positions])
-        return _as_batch(collated, positions)
+        batch = _as_batch(default_collate([self.dataset[i] for i in positions]), positions)
+        for function in self.batch_tfms:
+            batch = apply_batch_transform(function, batch, self.dataset, ())
+        return batch
 
-    def _skip(self, name: str, reason: str) -> None:
-        self.bad_items[name] = reason
+    def _copy(self) -> Self:
+        made = super()._copy()
+        made.bad_items = {}
+        return made
+
+    def _lose(self, name: str, reason: str) -> None:
+        self._skip(name, ItemError(name, reason))
+
+    def _skip(self, name: str, error: ItemError) -> None:
+        if not self.max_bad:  # no item may be missing from predictions
+            raise error
+        self.bad_items[name] = error.reason
         allowed = max(1, int(self.max_bad * len(self.dataset)))
         if len(self.bad_items) > allowed:
             shown = "; ".join(f"'{n}' ({r})" for n, r in list(self.bad_items.items())[:3])
@@ -294,83 +337,10 @@ class DataLoader:
             )
 
 
-def _called(transform: Any, images: Tensor) -> Tensor:
-    """What a user's own callable makes of the input batch.
-
-    Raises:
-        DataError: It fails, or does not return a tensor with as many rows.
-    """
-    name = transform_names([transform])[0]
-    try:
-        changed = transform(images)
-    except Exception as error:
-        raise DataError(
-            f"the callable {name} in `batch_tfms` must accept every batch",
-            f"it raised {type(error).__name__}: {error} on a batch of shape {tuple(images.shape)}",
-            "It gets the images as a float tensor (n, c, h, w) in [0, 1] and returns one like it.",
-        ) from error
-    if not isinstance(changed, Tensor) or changed.shape[:1] != images.shape[:1]:
-        raise DataError(
-            f"the callable {name} in `batch_tfms` must return a tensor with one row per item",
-            f"it returned {tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__}",
-            "It gets the images as a float tensor (n, c, h, w) in [0, 1] and returns one like it.",
-        )
-    return changed
-
-
-class _Rows:
-    """A batch being filled row by row, in place; an unreadable item leaves no gap."""
-
-    def __init__(self, dataset: Dataset, n: int) -> None:
-        self.dataset, self.n = dataset, n
-        self.columns: list[Tensor | list[Tensor]] = []
-        self.positions: list[int] = []
-
-    def add(self, position: int, random: Random, extra: tuple[Any, ...]) -> None:
-        values = self.dataset.sample(position, random, extra)
-        try:
-            if self.columns:
-                self._fill(values, len(self.positions))
-            else:
-                self._begin(values)
-        except DataError as error:
-            if isinstance(error, ItemError):
-                raise
-            name = self.dataset.item_name(position)
-            raise DataError(error.rule, f"{error.received} (at '{name}')", error.fix) from error
-        self.positions.append(position)
-
-    def _begin(self, values: tuple[Any, ...]) -> None:
-        columns: list[Tensor | list[Tensor]] = []
-        for block, value in zip(self.dataset.blocks, values, strict=True):
-            first = block.encode(value)
-            if block.ragged:
-                columns.append([first])
-                continue
-            column = block.allocate(first, self.n)
-            column[0].copy_(first)
-            columns.append(column)
-        self.columns = columns
-
-    def _fill(self, values: tuple[Any, ...], row: int) -> None:
-        for block, value, column in zip(self.dataset.blocks, values, self.columns, strict=True):
-            if isinstance(column, list):
-                # An earlier attempt at this row may have failed on a later block.
-                column[row:] = [block.encode(value)]
-            else:
-                block.encode_into(value, column[row])
-
-    def batch(self) -> Batch:
-        n, n_inp = len(self.positions), self.dataset.n_inp
-        tensors = tuple(
-            block.collate(column[:n]) if isinstance(column, list) else column[:n]
-            for block, column in zip(self.dataset.blocks, self.columns, strict=False)
-        )
-        return Batch(tensors[:n_inp], tensors[n_inp:], self.positions)
-
-
 def _as_batch(collated: Any, positions: list[int]) -> Batch:
     """torch's or a user's own collation as a `Batch`: the last element is the target."""
+    if isinstance(collated, Batch):
+        return collated
     if isinstance(collated, Tensor):
         return Batch((collated,), (), positions)
     tensors = tuple(cast("Iterable[Tensor]", collated))

@@ -9,18 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from wiggly.data.blocks import Block, Vocab
+from wiggly.data.cache import Cache
 from wiggly.data.dataset import Dataset
 from wiggly.data.items import TableItems, as_items
 from wiggly.data.loader import DataLoader, batches_of
+from wiggly.data.loading import LoadingOptions, make_loaders
+from wiggly.data.shard_rows import ShardRows
+from wiggly.data.shards import Source
+from wiggly.data.stream import ShardDataset
 from wiggly.data.transform import transform_names
 from wiggly.errors import ArgumentError, DataError
 from wiggly.records import Batch
+
+if TYPE_CHECKING:
+    from wiggly.data.diagnosis import Profile
+    from wiggly.vision.check import DataCheck
 
 __all__ = ["DataLoaders", "Recipe", "default_device"]
 
@@ -86,7 +96,48 @@ class DataLoaders(Sequence[Any]):
         self.path = Path(path)
         self.blocks, self.n_inp = list(blocks), n_inp
         self._recipe = recipe or Recipe()
+        self.last_check: DataCheck | None = None
         self.to(default_device() if device is None else device)
+
+    @classmethod
+    def from_dsets(
+        cls,
+        train_ds: Any,
+        valid_ds: Any,
+        bs: int = 64,
+        *,
+        wgts: Sequence[float] | None = None,
+        recipe: Recipe | None = None,
+        **options: Unpack[LoadingOptions],
+    ) -> DataLoaders:
+        """Loaders of two data sets: wiggly's, torch's, or any sequence of tuples whose last is the target.
+
+        Args:
+            train_ds: Training samples.
+            valid_ds: Validation samples.
+            bs: Items per training batch.
+            wgts: Weights of the training items, which are then drawn with replacement; None takes each once.
+            recipe: How the data sets came about.
+            options: See `LoadingOptions`.
+
+        Raises:
+            ArgumentError: wiggly's own transforms for samples that were not made by blocks.
+
+        Example:
+            >>> pairs = [(torch.tensor([float(i)]), i % 2) for i in range(8)]
+            >>> dls = DataLoaders.from_dsets(pairs[:6], pairs[6:], bs=2, device="cpu")
+            >>> len(dls.train), next(iter(dls.valid))[1]
+            (3, tensor([0, 1]))
+        """
+        train, valid = make_loaders(train_ds, valid_ds, bs, wgts, **options)
+        blocks, n_inp = getattr(train_ds, "blocks", ()), getattr(train_ds, "n_inp", 1)
+        path, device = options.get("path", "."), options.get("device")
+        return DataLoaders(train, valid, path, device, blocks=blocks, n_inp=n_inp, recipe=recipe)
+
+    def shard(self, index: int, of: int) -> DataLoaders:
+        """One process's part of both loaders; see `DataLoader.shard`."""
+        parts = [self._own(loader, "shard").shard(index, of) for loader in self.loaders]
+        return self._with(*parts)
 
     def __len__(self) -> int:
         return 2
@@ -169,6 +220,25 @@ class DataLoaders(Sequence[Any]):
         """Unreadable items met so far in either split: name to reason."""
         return {**getattr(self.train, "bad_items", {}), **getattr(self.valid, "bad_items", {})}
 
+    @property
+    def cache(self) -> Cache | None:
+        """Where decoded items are kept; None without a cache."""
+        keeping = getattr(getattr(self.train, "dataset", None), "keeping", None)
+        return None if keeping is None else keeping.cache
+
+    def profile(self, learn: Any = None, n: int = 64) -> Profile:
+        """Says where the time of a training batch goes, and names the fix; prints it as a table too.
+
+        Args:
+            learn: A learner, to see how long its model waits for data; it stays as it is.
+            n: Items to time one by one.
+        """
+        from wiggly.data.profile import profile
+
+        made = profile(self.train, learn, n)
+        print(made)
+        return made
+
     def to(self, device: str | torch.device) -> DataLoaders:
         """Sends batches that are iterated over by hand to a device."""
         self.device = torch.device(device)
@@ -225,7 +295,7 @@ class DataLoaders(Sequence[Any]):
         An unreadable item raises instead of being skipped, so that predictions stay in step with the items.
 
         Args:
-            test_items: Paths, pictures, or rows of a table like the training table.
+            test_items: Paths, pictures, rows of a table like the training table, or a source of shards.
             with_labels: Also read the targets.
             bs: Items per batch; None takes that of validation.
             num_workers: Threads; None as in validation.
@@ -247,8 +317,9 @@ class DataLoaders(Sequence[Any]):
                 "Pass [item], or get_image_files(folder) for all photos of a folder.",
             )
         ds = template.dataset
-        items = as_items(test_items)
-        new = Dataset(
+        sharded = isinstance(test_items, Source)
+        items = ShardRows(test_items, test_items.shards) if sharded else as_items(test_items)
+        new = (ShardDataset if sharded else Dataset)(
             items,
             self._getters,
             self.blocks,
@@ -256,7 +327,7 @@ class DataLoaders(Sequence[Any]):
             ds.item_tfms,
             train=False,
             labelled=with_labels,
-            direct=not isinstance(items, TableItems),
+            direct=not isinstance(items, (TableItems, ShardRows)),
         )
         return DataLoader(
             new,
@@ -266,6 +337,7 @@ class DataLoaders(Sequence[Any]):
             seed=template.seed,
             device=self.device,
             max_bad=0.0,
+            warp_on=template.warp_on,
         )
 
     @property
@@ -282,17 +354,42 @@ class DataLoaders(Sequence[Any]):
             val_bs: Items per validation batch; None follows `bs` if that is given.
             shuffle: Whether training is shuffled.
         """
-        if not isinstance(self.train, DataLoader) or not isinstance(self.valid, DataLoader):
+        train = self._own(self.train, "new").new(bs, shuffle)
+        valid = self._own(self.valid, "new").new(bs if val_bs is None else val_bs)
+        return self._with(train, valid)
+
+    def _own(self, loader: Any, what: str) -> DataLoader:
+        if not isinstance(loader, DataLoader):
             raise ArgumentError(
-                "`new` needs wiggly's own loaders",
-                f"training is a {type(self.train).__name__}",
+                f"`{what}` needs wiggly's own loaders",
+                f"one is a {type(loader).__name__}",
                 "Build new loaders.",
             )
-        train = _again(self.train, bs, shuffle)
-        valid = _again(self.valid, bs if val_bs is None else val_bs, None)
+        return loader
+
+    def _with(self, train: DataLoader, valid: DataLoader) -> DataLoaders:
         return DataLoaders(
             train, valid, self.path, self.device, blocks=self.blocks, n_inp=self.n_inp, recipe=self._recipe
         )
+
+    def check(self, groups: Any = None, near: bool = True) -> DataCheck:
+        """Looks at every item once and says what would spoil the training; a report made later shows it.
+
+        Unreadable files, odd sizes, missing and rare classes, copies (exact, near, with another label, on
+        both sides of the split), groups on both sides, masks and boxes that do not fit.
+
+        Args:
+            groups: What must stay on one side (a patient, a video): a function of the item, a column's name,
+                or a pattern whose first group is looked for in the path.
+            near: Also look for copies that are resized, recompressed, cropped, brightened or mirrored.
+
+        Raises:
+            ArgumentError: The inputs are no pictures, or the loaders were not built by a DataBlock.
+        """
+        from wiggly.vision.check import check_loaders
+
+        self.last_check = check_loaders(self, groups, near)
+        return self.last_check
 
     def remember_call(self, call: str) -> None:
         """Keeps the Python text that builds these loaders, for "how to reproduce" in reports."""
@@ -311,20 +408,6 @@ class DataLoaders(Sequence[Any]):
             "blocks": [b.describe() for b in self.blocks],
             "item_tfms": transform_names(recipe.item_tfms),
             "batch_tfms": transform_names(recipe.batch_tfms),
+            "cache": None if self.cache is None else self.cache.describe(),
             "call": recipe.call,
         }
-
-
-def _again(loader: DataLoader, bs: int | None, shuffle: bool | None) -> DataLoader:
-    shuffle = loader.shuffle if shuffle is None else shuffle
-    return DataLoader(
-        loader.dataset,
-        loader.bs if bs is None else bs,
-        shuffle=shuffle,
-        drop_last=shuffle,
-        num_workers=loader.num_workers,
-        batch_tfms=loader.batch_tfms,
-        seed=loader.seed,
-        device=loader.device,
-        max_bad=loader.max_bad,
-    )

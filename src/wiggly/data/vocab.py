@@ -6,6 +6,7 @@ In: labels of any hashable kind. Out: a `Vocab`. Read next: `blocks.py`, which e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from wiggly.errors import LabelError
 
-__all__ = ["MISSING", "Vocab", "is_missing", "make_vocab", "plain_label"]
+__all__ = ["MISSING", "Vocab", "is_missing", "make_vocab", "plain_label", "some_of"]
 
 MISSING = "#na#"
 
@@ -67,10 +68,19 @@ def is_missing(label: Any) -> bool:
 def make_vocab(labels: Iterable[Any], sort: bool, add_na: bool) -> Vocab:
     """The distinct labels: sorted in Python order (capitals first) or by first appearance, `#na#` in front if
     asked."""
-    distinct = list(dict.fromkeys(plain_label(label) for label in labels if not is_missing(label)))
+    found = list(labels)
+    with suppress(TypeError):  # one is a list: said below
+        found = list(dict.fromkeys(found))  # of a million labels a few remain to be looked at
+    distinct = list(dict.fromkeys(plain_label(label) for label in found if not is_missing(label)))
     if sort:
         try:
             distinct = sorted(distinct)
         except TypeError:  # labels of several types
             distinct = sorted(distinct, key=str)
     return Vocab([MISSING, *(d for d in distinct if d != MISSING)] if add_na else distinct)
+
+
+def some_of(labels: Sequence[Any], n: int = 6) -> str:
+    """The first labels, for a message."""
+    shown = ", ".join(str(label) for label in labels[:n])
+    return f"{shown}, ..." if len(labels) > n else shown

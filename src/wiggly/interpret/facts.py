@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from wiggly.interpret.markup import clip
 from wiggly.interpret.score import Score
+from wiggly.vision.check import DataCheck
 
 __all__ = ["Error", "Facts", "Phase", "find_warnings", "headline", "percent", "span"]
 
@@ -84,6 +85,7 @@ class Facts:
         snippet: Python that does it again.
         command: The command line that did it, when there was one.
         notes: More that should make a reader careful, from whoever asked for the report.
+        check: What a check of the data found, if one was made.
     """
 
     title: str
@@ -108,6 +110,7 @@ class Facts:
     snippet: str = ""
     command: str | None = None
     notes: Sequence[str] = ()
+    check: DataCheck | None = None
 
     @property
     def valid_counts(self) -> npt.NDArray[Any]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wiggly.data.dataset import Dataset
+from wiggly.data.stream import ShardDataset
 from wiggly.errors import DataError
 from wiggly.interpret.classification import ClassificationInterpretation
 from wiggly.interpret.facts import Error, Facts
@@ -82,6 +83,7 @@ def gather(learn: Learner) -> Facts:
         versions=versions(learn),
         snippet=snippet(learn, recipe),
         command=getattr(learn, "command", None),
+        check=learn.dls.last_check,
     )
 
 
@@ -96,6 +98,8 @@ def _root(learn: Learner) -> str:
     """The folder below which all files lie; empty for items that are no files."""
     folders: list[str] = []
     for dataset in filter(None, map(_dataset, learn.dls)):
+        if isinstance(dataset, ShardDataset):
+            return ""
         files = [_file(dataset, position) for position in range(len(dataset))]
         folders += [os.path.dirname(file) for file in files]  # pathlib: 10 times as long
     try:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 __all__ = [
@@ -14,12 +16,14 @@ __all__ = [
     "captioned",
     "clip",
     "code",
+    "document",
     "element",
     "is_report",
     "join",
     "long_table",
     "pairs",
     "paragraph",
+    "section",
     "table",
 ]
 
@@ -150,6 +154,37 @@ def long_table(
     left_out = len(rows) - ROWS_SHOWN - len(rest)
     note = [paragraph(f"{left_out:,} more are left out here.", kind="soft")] if left_out else []
     return join([table(head, first, caption, columns), folded, *note])
+
+
+def section(name: str, title: str, content: Html) -> Html:
+    """A part of a page under its heading; `#name` leads to it."""
+    return element("section", {"id": name}, element("h2", None, title), content)
+
+
+def document(title: str, sections: Iterable[Html], version: str = "") -> Html:
+    """A whole page, with its style sheet inside and no reference to anything outside.
+
+    Args:
+        title: Of the browser's tab.
+        sections: What it shows.
+        version: Of wiggly; by the line with it a page is known as ours.
+    """
+    head = [
+        element("meta", {"charset": "utf-8"}),
+        element("meta", {"name": "generator", "content": f"wiggly {version}".strip()}),
+        element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
+        element("meta", {"name": "color-scheme", "content": "light dark"}),
+        element("title", None, title),
+        element("style", None, _style()),
+    ]
+    body = element("body", None, element("main", None, *sections))
+    root = element("html", {"lang": "en"}, element("head", None, *head), body)
+    return join([Html("<!doctype html>\n"), root, "\n"])
+
+
+@cache
+def _style() -> Html:
+    return Html(files("wiggly.interpret").joinpath("report.css").read_text(encoding="utf-8"))
 
 
 def _attribute(key: str, value: object) -> str:

@@ -6,11 +6,20 @@ Read next: `report.py`, which writes it to disk.
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-
+from wiggly.interpret.data_check import check_section
 from wiggly.interpret.facts import Error, Facts, find_warnings, headline, percent, span
-from wiggly.interpret.markup import Html, clip, code, element, join, pairs, paragraph, table
+from wiggly.interpret.markup import (
+    Html,
+    clip,
+    code,
+    document,
+    element,
+    join,
+    pairs,
+    paragraph,
+    section,
+    table,
+)
 from wiggly.interpret.numbers import calibration, class_table, confusion, data, learning_curve
 
 __all__ = ["page"]
@@ -30,40 +39,20 @@ def page(facts: Facts) -> Html:
     """
     sections = [
         _headline(facts),
-        _section("data", "Data", data(facts)),
-        _section("curve", "Learning curve", learning_curve(facts)),
-        _section("classes", "Class by class", class_table(facts)),
-        _section("confusion", "What is taken for what", confusion(facts)),
-        _section("errors", "Worst errors", _errors(facts)),
-        _section("calibration", "Can its confidence be believed?", calibration(facts)),
-        _section("unreadable", "Unreadable files", _unreadable(facts)),
-        _section("warnings", "Read with care", _warnings(facts)),
-        _section("model", "Model and training", pairs(facts.model, "Model and training")),
-        _section("versions", "Versions", pairs(facts.versions, "Versions")),
-        _section("again", "How to do it again", _again(facts)),
+        section("data", "Data", data(facts)),
+        *([] if facts.check is None else [section("check", "Data check", check_section(facts.check))]),
+        section("curve", "Learning curve", learning_curve(facts)),
+        section("classes", "Class by class", class_table(facts)),
+        section("confusion", "What is taken for what", confusion(facts)),
+        section("errors", "Worst errors", _errors(facts)),
+        section("calibration", "Can its confidence be believed?", calibration(facts)),
+        section("unreadable", "Unreadable files", _unreadable(facts)),
+        section("warnings", "Read with care", _warnings(facts)),
+        section("model", "Model and training", pairs(facts.model, "Model and training")),
+        section("versions", "Versions", pairs(facts.versions, "Versions")),
+        section("again", "How to do it again", _again(facts)),
     ]
-    head = [
-        element("meta", {"charset": "utf-8"}),
-        element(
-            "meta", {"name": "generator", "content": f"wiggly {facts.versions.get('wiggly', '')}".strip()}
-        ),
-        element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
-        element("meta", {"name": "color-scheme", "content": "light dark"}),
-        element("title", None, facts.title),
-        element("style", None, _style()),
-    ]
-    body = element("body", None, element("main", None, *sections))
-    root = element("html", {"lang": "en"}, element("head", None, *head), body)
-    return join([Html("<!doctype html>\n"), root, "\n"])
-
-
-@cache
-def _style() -> Html:
-    return Html(files("wiggly.interpret").joinpath("report.css").read_text(encoding="utf-8"))
-
-
-def _section(name: str, title: str, content: Html) -> Html:
-    return element("section", {"id": name}, element("h2", None, title), content)
+    return document(facts.title, sections, facts.versions.get("wiggly", ""))
 
 
 def _headline(facts: Facts) -> Html:

@@ -11,12 +11,14 @@ import ctypes
 import os
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from wiggly.data.loaders import default_device
+from wiggly.data.transfer import on_device
 from wiggly.errors import ArgumentError
 from wiggly.records import Batch
 from wiggly.train.optim import Optimizer
@@ -56,6 +58,10 @@ class Engine(ABC):
     @abstractmethod
     def to_device(self, batch: Batch) -> Batch:
         """The batch on the device."""
+
+    def deliver(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """All batches of a pass on the device, in order and none before its turn."""
+        return map(self.to_device, batches)
 
     @abstractmethod
     def forward(self, model: nn.Module, batch: Batch) -> Any:
@@ -124,6 +130,9 @@ class LocalEngine(Engine):
         inputs = tuple(self._move(t) for t in batch.inputs)
         targets = tuple(t.to(self.device, non_blocking=True) for t in batch.targets)
         return Batch(inputs, targets, batch.positions)
+
+    def deliver(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        return on_device(batches, self.to_device, self.device)
 
     def _move(self, tensor: Tensor) -> Tensor:
         if self._channels_last and tensor.ndim == 4:

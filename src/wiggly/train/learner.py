@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from wiggly.data.diagnosis import Profile
 from wiggly.errors import ArgumentError, DataError, ModelError
 from wiggly.records import Prediction, Predictions
 from wiggly.train import checkpoint
@@ -374,6 +375,14 @@ class Learner(Loop):
     def summary(self) -> None:
         """Prints the model's parts with their sizes and what is frozen, the loss and the optimizer."""
         print(describe(self))
+
+    def profile(self, n: int = 64) -> Profile:
+        """Says where the time of a training batch goes, how long the model waits for data, and what to do.
+
+        Args:
+            n: Items to time one by one.
+        """
+        return self.dls.profile(self, n)
 
     # Doors to rooms above, imported on call
 

@@ -333,7 +333,7 @@ class Loop:
             body.normalise = False
         try:
             with contextlib.closing(batches):
-                yield map(self.engine.to_device, batches)
+                yield self.engine.deliver(batches)
         finally:
             if body is not None:
                 body.normalise = True

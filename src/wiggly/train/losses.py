@@ -150,14 +150,23 @@ class MSELossFlat(nn.Module):
 
     Args:
         reduction: "mean", "sum" or "none" (then in the target's shape).
+        skip_nan: Leave out targets that are NaN, such as missing key points; with "none" their loss is 0.
     """
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, reduction: str = "mean", skip_nan: bool = False) -> None:
         super().__init__()
-        self.reduction = reduction
+        self.reduction, self.skip_nan = reduction, skip_nan
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(pred.reshape(target.shape), target.to(pred.dtype), reduction=self.reduction)
+        pred, target = pred.reshape(target.shape), target.to(pred.dtype)
+        if not self.skip_nan:
+            return F.mse_loss(pred, target, reduction=self.reduction)
+        known = ~target.isnan()
+        # Filled before the difference is taken: a gradient through NaN is NaN even where it is not used.
+        squares = (pred - torch.where(known, target, pred.detach())).square() * known
+        if self.reduction == "none":
+            return squares
+        return squares.sum() / known.sum().clamp(min=1) if self.reduction == "mean" else squares.sum()
 
     def activation(self, pred: Tensor) -> Tensor:
         """The output as it is."""
@@ -169,7 +178,7 @@ class MSELossFlat(nn.Module):
 
 
 def loss_for(block: Any) -> nn.Module:
-    """The loss that a target block asks for by name.
+    """The loss that a target block asks for by name, with its settings.
 
     Raises:
         ArgumentError: It asks for one that is not known.
@@ -190,7 +199,7 @@ def loss_for(block: Any) -> nn.Module:
             f"{type(block).__name__} has {block.loss!r}",
             "Pass `loss_func`, e.g. loss_func=torch.nn.functional.cross_entropy.",
         )
-    return known[block.loss]()
+    return known[block.loss](**block.loss_settings)
 
 
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {

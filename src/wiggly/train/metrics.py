@@ -21,13 +21,16 @@ from wiggly.errors import ArgumentError, TrainingError
 __all__ = [
     "AverageMetric",
     "Metric",
+    "PointError",
     "SetMetric",
     "accuracy",
     "accuracy_multi",
     "as_metrics",
     "error_rate",
     "mae",
+    "metric_for",
     "mse",
+    "pixel_accuracy",
     "rmse",
     "top_k_accuracy",
 ]
@@ -80,6 +83,27 @@ def accuracy_multi(inp: Tensor, targ: Tensor, thresh: float = 0.5, sigmoid: bool
     inp, targ = _flat_pair(inp, targ)
     probs = inp.sigmoid() if sigmoid else inp
     return ((probs > thresh) == targ.bool()).float().mean()
+
+
+def pixel_accuracy(inp: Tensor, targ: Tensor, axis: int = 1, ignore: int | None = None) -> Tensor:
+    """Share of pixels whose highest score is the mask's class.
+
+    Args:
+        inp: Scores or probabilities `(n, c, h, w)`.
+        targ: Masks `(n, h, w)`.
+        axis: Axis of the classes.
+        ignore: Pixels of this class in the mask do not count; None counts all.
+
+    Example:
+        >>> scores = torch.tensor([[[[0.9, 0.2]], [[0.1, 0.8]]]])
+        >>> pixel_accuracy(scores, torch.tensor([[[0, 0]]]))
+        tensor(0.5000)
+        >>> pixel_accuracy(scores, torch.tensor([[[0, 7]]]), ignore=7)
+        tensor(1.)
+    """
+    right, targ = _flat_pair(inp.argmax(axis), targ)
+    counted = torch.ones_like(targ, dtype=torch.bool) if ignore is None else targ != ignore
+    return ((right == targ) & counted).sum() / counted.sum().clamp(min=1)
 
 
 def mse(inp: Tensor, targ: Tensor) -> Tensor:
@@ -173,6 +197,38 @@ class AverageMetric(Metric):
         return self.finish(average) if self.finish is not None else average
 
 
+class PointError(Metric):
+    """Mean distance of predicted from true points, as a share of the picture's sides; 0.01 is one hundredth.
+
+    Points are in [-1, 1], so a side is 2 long; missing ones (NaN) do not count.
+
+    Example:
+        >>> metric = PointError()
+        >>> metric.accumulate(torch.tensor([[0.0, 0.2]]), (torch.tensor([[[0.0, 0.0]]]),))
+        >>> round(metric.value(), 3)
+        0.1
+    """
+
+    name = "point_error"
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._total: Any = 0.0
+        self._points: Any = 0
+
+    def accumulate(self, pred: Any, targets: tuple[Tensor, ...]) -> None:
+        target = targets[0].reshape(-1, 2)
+        distances = (pred.detach().reshape(-1, 2) - target).square().sum(1).sqrt() / 2
+        known = ~target.isnan().any(1)
+        self._total = self._total + torch.where(known, distances, 0.0).sum()
+        self._points = self._points + known.sum()
+
+    def value(self) -> float:
+        return float(self._total) / max(int(self._points), 1)
+
+
 class SetMetric(Metric):
     """A metric of the whole set: outputs are collected, one function is called at the end.
 
@@ -207,6 +263,26 @@ class SetMetric(Metric):
         if preds.ndim == targets.ndim + 1 and preds.shape[-1] == 1:
             preds = preds.squeeze(-1)
         return float(self.function(targets.numpy(), preds.numpy(), **self.settings))
+
+
+def metric_for(block: Any) -> Any:
+    """The metric that a target block asks for by name, with its settings; None if it asks for none.
+
+    Example:
+        >>> from wiggly.data.blocks import CategoryBlock
+        >>> metric_for(CategoryBlock()).__name__
+        'error_rate'
+    """
+    if not block.metric:
+        return None
+    found: Any = globals().get(block.metric)
+    if not callable(found):
+        raise ArgumentError(
+            "a target block's `metric` must be a name in wiggly.train.metrics",
+            f"{type(block).__name__} has {block.metric!r}",
+            "Pass `metrics`, e.g. metrics=error_rate.",
+        )
+    return partial(found, **block.metric_settings) if block.metric_settings else found
 
 
 def name_of(function: Callable[..., Any]) -> str:

@@ -9,17 +9,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from wiggly.data.base import Block, joined_rows
 from wiggly.data.dataset import Dataset
 from wiggly.data.loader import DataLoader
 from wiggly.data.show import show_results
 from wiggly.errors import DataError, ItemError
 from wiggly.records import Batch, Prediction
-from wiggly.train.losses import activation_of, decodes_of, loss_per_item
+from wiggly.train.losses import ACTIVATIONS, activation_of, decodes_of, loss_per_item
 
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
@@ -57,7 +60,14 @@ def in_order(dl: Any) -> Any:
         dataset = copy.copy(dataset)
         dataset.train = False
     again = DataLoader(
-        dataset, dl.bs, num_workers=dl.num_workers, batch_tfms=dl.batch_tfms, seed=dl.seed, max_bad=dl.max_bad
+        dataset,
+        dl.bs,
+        num_workers=dl.num_workers,
+        batch_tfms=dl.batch_tfms,
+        seed=dl.seed,
+        device=dl.device,
+        max_bad=dl.max_bad,
+        warp_on=dl.warp_on,
     )
     again.bad_items = (
         dl.bad_items
@@ -69,6 +79,14 @@ def _joined(parts: list[Any]) -> Any:
     if isinstance(parts[0], Tensor):
         return torch.cat(parts)
     return tuple(_joined(list(column)) for column in zip(*parts, strict=True))
+
+
+def _joined_targets(learner: Learner, parts: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    blocks: list[Any] = list(getattr(learner.dls, "target_blocks", ()))
+    if len(blocks) != len(parts[0]):
+        return _joined(parts)
+    columns = zip(*parts, strict=True)
+    return tuple(joined_rows(block, column) for block, column in zip(blocks, columns, strict=True))
 
 
 def _on_cpu(value: Any) -> Any:
@@ -122,7 +140,7 @@ def collect(
     rows = Rows(
         _joined([b.inputs for b in batches]) if with_input else (),
         _joined(preds),
-        _joined([b.targets for b in batches]) if batches[0].targets else (),
+        _joined_targets(learner, [b.targets for b in batches]) if batches[0].targets else (),
         torch.cat(losses) if losses else None,
         [position for b in batches for position in b.positions],
     )
@@ -143,7 +161,11 @@ def encoded_of(learner: Learner, probs: Any) -> Any:
     """Activated outputs as predicted targets: the loss knows best (its threshold), else the target block."""
     block = learner.target_block
     if hasattr(learner.loss_func, "decodes") or block is None:
-        return decodes_of(learner.loss_func, block)(probs)
+        decoded = decodes_of(learner.loss_func, block)(probs)
+        # Numbers are predicted as they are; only the block knows which shape they have (points are pairs).
+        if block is not None and block.activation == "none" and isinstance(decoded, Tensor):
+            return block.predicted(decoded)
+        return decoded
     return block.predicted(probs)
 
 
@@ -161,8 +183,19 @@ def predict_item(learner: Learner, item: Any) -> Prediction:
         index, probs = (tuple(part[0] for part in value) for value in (encoded, rows.probs))
         return Prediction(index, cast("Any", index), cast("Any", probs))
     block = learner.target_block
-    decoded = block.decode(encoded[0]) if block is not None else encoded[0].tolist()
+    decoded = _decoded(block, encoded[0], dl) if block is not None else encoded[0].tolist()
     return Prediction(decoded, encoded[0], rows.probs[0])
+
+
+def _decoded(block: Any, encoded: Tensor, dl: DataLoader) -> Any:
+    """The prediction for the only item of a loader; points come in the pixels of the item's own picture."""
+    if type(block).decode_on is Block.decode_on:
+        return block.decode(encoded)
+    for value in dl.dataset.sample(0, Random(0)):
+        if hasattr(value, "pixels") and hasattr(value, "geometry"):
+            back = None if value.geometry is None else np.linalg.inv(value.geometry.matrix)
+            return block.decode_on(encoded, value.size, back)
+    return block.decode(encoded)
 
 
 def draw_results(
@@ -175,7 +208,7 @@ def draw_results(
     figsize: tuple[float, float] | None,
 ) -> None:
     """The pictures behind `Learner.show_results`; see there."""
-    if learner.target_block is None:
+    if not getattr(learner.dls, "target_blocks", ()):
         raise DataError(
             "`show_results` needs loaders built from blocks",
             "these were given as they are",
@@ -185,9 +218,27 @@ def draw_results(
         learner.times_shown += 1  # so that every call shows other items, yet a rerun the same ones
         seed = dl.seed + learner.times_shown
         few = DataLoader(dl.dataset, max_n, shuffle, batch_tfms=dl.batch_tfms, seed=seed, num_workers=0)
-        batch = few.look(max_n)
-        dl = [batch.tensors if batch.targets else batch.inputs[0]]
+        dl = [few.look(max_n)]
     rows = collect(learner, dl, with_input=True, reorder=False)
-    targets = rows.targets[0] if rows.targets else None
-    predicted = encoded_of(learner, rows.probs)
-    show_results(learner.dls, rows.inputs[0], targets, predicted, max_n, nrows, ncols, figsize)
+    predicted = _encoded_targets(learner, rows.probs)
+    show_results(learner.dls, rows.inputs, rows.targets, predicted, max_n, nrows, ncols, figsize)
+
+
+def _encoded_targets(learner: Learner, probs: Any) -> tuple[Tensor, ...]:
+    """The encoded prediction of every target.
+
+    Raises:
+        DataError: There are several targets and the model has not one output for each.
+    """
+    blocks: list[Any] = learner.dls.target_blocks
+    if len(blocks) == 1:
+        return (encoded_of(learner, probs),)
+    if not isinstance(probs, tuple) or len(cast("tuple[Any, ...]", probs)) != len(blocks):
+        raise DataError(
+            "with several targets `show_results` needs a model that returns a tuple, one output per target",
+            f"it returns {f'{len(probs)} outputs' if isinstance(probs, tuple) else 'one'} for {len(blocks)}",
+            "Change the model, or draw what `learn.get_preds(with_input=True)` returns.",
+        )
+    activated = hasattr(learner.loss_func, "activation")
+    parts = zip(blocks, cast("tuple[Tensor, ...]", probs), strict=True)
+    return tuple(b.predicted(p if activated else ACTIVATIONS[b.activation](p)) for b, p in parts)

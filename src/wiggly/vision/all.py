@@ -23,7 +23,7 @@ from wiggly.bundle.predictor import load_bundle, load_learner
 from wiggly.data.basics import L, first, range_of, set_seed, tensor
 from wiggly.data.block import DataBlock
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
-from wiggly.data.dataset import Datasets
+from wiggly.data.datasets import Datasets
 from wiggly.data.items import (
     ColReader,
     RegexLabeller,
@@ -34,6 +34,7 @@ from wiggly.data.items import (
 )
 from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders
+from wiggly.data.pipeline import Pipeline
 from wiggly.data.split import (
     ColSplitter,
     FuncSplitter,
@@ -42,7 +43,7 @@ from wiggly.data.split import (
     RandomSplitter,
     TrainTestSplitter,
 )
-from wiggly.data.transform import Transform
+from wiggly.data.transform import DisplayedTransform, ItemTransform, RandTransform, Transform
 from wiggly.interpret.classification import ClassificationInterpretation
 from wiggly.interpret.interpretation import Interpretation
 from wiggly.train.callback import Callback, CancelBatch, CancelEpoch, CancelFit
@@ -60,9 +61,11 @@ from wiggly.train.metrics import (
     error_rate,
     mae,
     mse,
+    pixel_accuracy,
     rmse,
     top_k_accuracy,
 )
+from wiggly.train.mix import CutMix, MixUp
 from wiggly.train.optim import SGD, Adam, wrap_optimizer
 from wiggly.train.scores import (
     BalancedAccuracy,
@@ -78,30 +81,39 @@ from wiggly.train.scores import (
     RocAucBinary,
     RocAucMulti,
 )
+from wiggly.vision.annotations import get_annotations
 from wiggly.vision.augment import (
-    Brightness,
-    Contrast,
-    Flip,
-    FlipItem,
+    IntToFloatTensor,
     Normalize,
     Rotate,
+    ToTensor,
     Warp,
     Zoom,
     aug_transforms,
     imagenet_stats,
+    setup_aug_tfms,
 )
 from wiggly.vision.blocks import ImageBlock
+from wiggly.vision.boxes import BBoxBlock, BBoxLblBlock
 from wiggly.vision.draws import PadMode
+from wiggly.vision.erase import CutOut, RandomErasing
 from wiggly.vision.files import resize_images, show_image, subplots, verify_images
+from wiggly.vision.flip import Dihedral, DihedralItem, Flip, FlipItem
 from wiggly.vision.image import PILImage, PILImageBW
 from wiggly.vision.learner import vision_learner
-from wiggly.vision.loaders import ImageDataLoaders
+from wiggly.vision.lighting import Brightness, Contrast, Hue, Saturation
+from wiggly.vision.loaders import ImageDataLoaders, SegmentationDataLoaders
+from wiggly.vision.mask import MaskBlock, PILMask
 from wiggly.vision.models import create_head, vision_model
+from wiggly.vision.points import PointBlock
+from wiggly.vision.policy import RandAugment, TrivialAugment
 from wiggly.vision.resize import RandomResizedCrop, Resize, ResizeMethod
 
 __all__ = [
     "SGD",
     "Adam",
+    "BBoxBlock",
+    "BBoxLblBlock",
     "BCEWithLogitsLossFlat",
     "BalancedAccuracy",
     "Brightness",
@@ -116,10 +128,15 @@ __all__ = [
     "ColSplitter",
     "Contrast",
     "CrossEntropyLossFlat",
+    "CutMix",
+    "CutOut",
     "DataBlock",
     "DataLoader",
     "DataLoaders",
     "Datasets",
+    "Dihedral",
+    "DihedralItem",
+    "DisplayedTransform",
     "F",
     "F1Score",
     "F1ScoreMulti",
@@ -127,24 +144,35 @@ __all__ = [
     "FlipItem",
     "FuncSplitter",
     "GrandparentSplitter",
+    "Hue",
     "Image",
     "ImageBlock",
     "ImageDataLoaders",
     "IndexSplitter",
+    "IntToFloatTensor",
     "Interpretation",
+    "ItemTransform",
     "L",
     "LabelSmoothingCrossEntropy",
     "Learner",
     "MSELossFlat",
+    "MaskBlock",
     "MatthewsCorrCoef",
+    "MixUp",
     "MultiCategoryBlock",
     "Normalize",
     "PILImage",
     "PILImageBW",
+    "PILMask",
     "PadMode",
     "Path",
+    "Pipeline",
+    "PointBlock",
     "Precision",
     "PrecisionMulti",
+    "RandAugment",
+    "RandTransform",
+    "RandomErasing",
     "RandomResizedCrop",
     "RandomSplitter",
     "Recall",
@@ -157,10 +185,14 @@ __all__ = [
     "RocAucBinary",
     "RocAucMulti",
     "Rotate",
+    "Saturation",
+    "SegmentationDataLoaders",
     "Tensor",
+    "ToTensor",
     "TrainTestSplitter",
     "Transform",
     "TransformBlock",
+    "TrivialAugment",
     "Warp",
     "Zoom",
     "accuracy",
@@ -169,6 +201,7 @@ __all__ = [
     "create_head",
     "error_rate",
     "first",
+    "get_annotations",
     "get_files",
     "get_image_files",
     "imagenet_stats",
@@ -182,6 +215,7 @@ __all__ = [
     "parent_label",
     "partial",
     "pd",
+    "pixel_accuracy",
     "plt",
     "range_of",
     "resize_images",
@@ -192,6 +226,7 @@ __all__ = [
     "resnet152",
     "rmse",
     "set_seed",
+    "setup_aug_tfms",
     "show_image",
     "slide",
     "steep",

@@ -1,13 +1,12 @@
-"""Augmentation: `Flip`, `Rotate`, `Zoom`, `Warp`, `Brightness`, `Contrast`; `aug_transforms` for all.
+"""Augmentation: `Rotate`, `Zoom`, `Warp`; `aug_transforms` for the usual list; `Normalize`.
 
 In: the values of a sample. Out: the same values with one more step; an image, its mask and its points get the
 same matrix. Every class is a frozen dataclass: its fields are its arguments, it can be hashed, compared and
-written as JSON. Read next: `blocks.py`.
+written as JSON. Read next: `lighting.py`.
 """
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +15,7 @@ from typing import Any, ClassVar
 
 from wiggly.data.transform import Transform
 from wiggly.errors import ArgumentError
-from wiggly.vision.colour import Curve, lighting
 from wiggly.vision.draws import (
-    ColourTransform,
     GeometricTransform,
     PadMode,
     Size,
@@ -26,20 +23,21 @@ from wiggly.vision.draws import (
     check_pad_mode,
     check_probability,
 )
+from wiggly.vision.flip import Dihedral, Flip
 from wiggly.vision.geometry import Geometry, Matrix, perspective, rotation, scaling_around
+from wiggly.vision.lighting import Brightness, Contrast
 from wiggly.vision.resize import RandomResizedCrop, Resize, ResizeMethod
 
 __all__ = [
-    "Brightness",
-    "Contrast",
-    "Flip",
-    "FlipItem",
+    "IntToFloatTensor",
     "Normalize",
     "Rotate",
+    "ToTensor",
     "Warp",
     "Zoom",
     "aug_transforms",
     "imagenet_stats",
+    "setup_aug_tfms",
 ]
 
 # torchvision's statistics of ImageNet's training photos, on the [0, 1] scale.
@@ -66,32 +64,6 @@ class _InPlaceTransform(GeometricTransform):
     @abstractmethod
     def matrix(self, random: Random, size: tuple[int, int]) -> Matrix:
         """The drawn map on an image of `size` (height, width)."""
-
-
-@dataclass(frozen=True, repr=False)
-class Flip(GeometricTransform):
-    """Mirrors left and right.
-
-    Args:
-        p: Probability.
-        vertical: Mirror top and bottom instead.
-    """
-
-    p: float = 0.5
-    vertical: bool = False
-
-    def __post_init__(self) -> None:
-        check_probability(self.p)
-
-    def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry | None:
-        if not train or random.random() >= self.p:
-            return None
-        h, w = size
-        x, y = (1.0, -1.0) if self.vertical else (-1.0, 1.0)
-        return Geometry(scaling_around(x, y, w / 2, h / 2), size)
-
-
-FlipItem = Flip
 
 
 @dataclass(frozen=True, repr=False)
@@ -188,70 +160,6 @@ class Warp(_InPlaceTransform):
 
 
 @dataclass(frozen=True, repr=False)
-class Brightness(ColourTransform):
-    """Lighter or darker, without clipping.
-
-    Args:
-        max_lighting: The change is even in `0.5 * (1 ± max_lighting)`, as the level that mid-grey moves to.
-        p: Probability.
-        draw: A fixed change in (0, 1) instead of a drawn one; 0.5 changes nothing.
-    """
-
-    max_lighting: float = 0.2
-    p: float = 0.75
-    draw: float | None = None
-
-    def __post_init__(self) -> None:
-        check_probability(self.p)
-        check(
-            0 <= self.max_lighting < 1,
-            "`max_lighting` must be in [0, 1)",
-            self.max_lighting,
-            "Pass e.g. 0.2.",
-        )
-        fits = self.draw is None or 0 < self.draw < 1
-        check(fits, "`draw` must be between 0 and 1", self.draw, "0.5 changes nothing.")
-
-    def draw_curve(self, random: Random) -> Curve | None:
-        if random.random() >= self.p:
-            return None
-        m = self.max_lighting
-        change = random.uniform(0.5 * (1 - m), 0.5 * (1 + m)) if self.draw is None else self.draw
-        return lighting(shift=math.log(change / (1 - change)))
-
-
-@dataclass(frozen=True, repr=False)
-class Contrast(ColourTransform):
-    """More or less contrast, without clipping.
-
-    Args:
-        max_lighting: The factor is even on a log scale from `1 - max_lighting` to `1 / (1 - max_lighting)`.
-        p: Probability.
-        draw: A fixed factor instead of a drawn one; 1 changes nothing.
-    """
-
-    max_lighting: float = 0.2
-    p: float = 0.75
-    draw: float | None = None
-
-    def __post_init__(self) -> None:
-        check_probability(self.p)
-        check(
-            0 <= self.max_lighting < 1,
-            "`max_lighting` must be in [0, 1)",
-            self.max_lighting,
-            "Pass e.g. 0.2.",
-        )
-        check(self.draw is None or self.draw > 0, "`draw` must be above 0", self.draw, "1 changes nothing.")
-
-    def draw_curve(self, random: Random) -> Curve | None:
-        if random.random() >= self.p:
-            return None
-        limit = -math.log(1 - self.max_lighting)
-        return lighting(scale=math.exp(random.uniform(-limit, limit)) if self.draw is None else self.draw)
-
-
-@dataclass(frozen=True, repr=False)
 class Normalize(Transform):
     """Statistics the model shall normalise with. Images in batches stay in [0, 1]: `vision_learner` moves
     these numbers into the model, which otherwise takes those its body was trained with.
@@ -289,6 +197,43 @@ class Normalize(Transform):
         return values
 
 
+@dataclass(frozen=True, repr=False)
+class ToTensor(Transform):
+    """Nothing: a block makes the tensor. Accepted so that lists written for fastai run."""
+
+    random: ClassVar[bool] = False
+
+    def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
+        return values
+
+
+@dataclass(frozen=True, repr=False)
+class IntToFloatTensor(Transform):
+    """Nothing: images come as floats in [0, 1] anyway. Accepted so that lists written for fastai run.
+
+    Args:
+        div: What bytes are divided by: 255.
+        div_mask: What masks are divided by: 1.
+    """
+
+    div: float = 255.0
+    div_mask: int = 1
+    random: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        fits = (self.div, self.div_mask) == (255, 1)
+        fix = "Leave them out; images come in [0, 1], masks as class numbers."
+        check(fits, "`div` must be 255 and `div_mask` 1", (self.div, self.div_mask), fix)
+
+    def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
+        return values
+
+
+def setup_aug_tfms(tfms: Sequence[Any]) -> list[Any]:
+    """The list as it is: whatever stands in a list of transforms is fused when an image is made."""
+    return list(tfms)
+
+
 def aug_transforms(
     mult: float = 1.0,
     do_flip: bool = True,
@@ -302,7 +247,10 @@ def aug_transforms(
     p_lighting: float = 0.75,
     xtra_tfms: Sequence[Any] | None = None,
     size: Size | None = None,
+    mode: str = "bilinear",
     pad_mode: str = PadMode.Reflection,
+    align_corners: bool = True,
+    batch: bool = False,
     min_scale: float = 1.0,
 ) -> list[Any]:
     """The usual augmentation: flip, perspective, rotation, zoom, lighting, with a good default each.
@@ -313,7 +261,9 @@ def aug_transforms(
     Args:
         mult: Factor on `max_rotate`, `max_lighting` and `max_warp`.
         do_flip: Mirror left and right half of the time.
-        flip_vert: Mirror top and bottom half of the time too (satellite and microscope pictures).
+        flip_vert: Pictures have no up and down (from satellites and microscopes): half of them get one of the
+            eight symmetries of a square, or of the four of a rectangle; without `do_flip` top and bottom are
+            swapped half of the time.
         max_rotate: Degrees; 0 for none.
         min_zoom: Least zoom.
         max_zoom: Largest zoom; 1 for none.
@@ -323,17 +273,26 @@ def aug_transforms(
         p_lighting: Probability of each of brightness and contrast.
         xtra_tfms: More transforms at the end.
         size: Final size in pixels: a number, or (height, width).
+        mode: "bilinear" for images; masks always take the nearest pixel.
         pad_mode: What lies outside the picture.
+        align_corners: No difference: a matrix acts on the pixels' true positions.
+        batch: False: every image draws for itself.
         min_scale: Below 1, the final size is reached by a random crop of at least this share of the area.
+
+    Raises:
+        ArgumentError: An argument is out of range, or asks for another `mode` or for `batch`.
 
     Example:
         >>> [t.name for t in aug_transforms(max_warp=0, size=224)]
         ['Flip', 'Rotate', 'Zoom', 'Brightness', 'Contrast', 'Resize']
     """
+    _check_mode(mode, batch)
     rotate, light, warp = max_rotate * mult, max_lighting * mult, max_warp * mult
     tfms: list[Any] = []
-    tfms += [Flip(0.5)] if do_flip else []
-    tfms += [Flip(0.5, vertical=True)] if flip_vert else []
+    if do_flip:
+        tfms.append(Dihedral(0.5) if flip_vert else Flip(0.5))
+    elif flip_vert:
+        tfms.append(Flip(0.5, vertical=True))
     tfms += [Warp(warp, p_affine, pad_mode=pad_mode)] if warp else []
     tfms += [Rotate(rotate, p_affine, pad_mode=pad_mode)] if rotate else []
     tfms += [Zoom(min_zoom, max_zoom, p_affine, pad_mode=pad_mode)] if (min_zoom, max_zoom) != (1, 1) else []
@@ -350,3 +309,10 @@ def aug_transforms(
             "`min_scale` needs `size`", f"it is {min_scale} without a size", "Pass size=224 as well."
         )
     return [*tfms, *(xtra_tfms or [])]
+
+
+def _check_mode(mode: str, batch: bool) -> None:
+    fix = "Leave it out: images are filtered before they shrink, masks take the nearest pixel."
+    check(mode == "bilinear", "`mode` must be 'bilinear'", mode, fix)
+    fix = "Leave it out: an image's draw depends on seed, epoch and image alone, not on its batch."
+    check(not batch, "`batch` must be False", batch, fix)

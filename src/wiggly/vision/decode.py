@@ -20,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wiggly.errors import ArgumentError, ItemError
 
-__all__ = ["EncodedImage", "Pixels", "open_image"]
+__all__ = ["EncodedImage", "Pixels", "open_image", "read_file"]
 
 Pixels = npt.NDArray[Any]
 
@@ -76,16 +76,22 @@ class EncodedImage:
         """
         if self.array is not None:
             return self.array
-        if self.orientation in _SWAPS_SIDES:
-            min_height, min_width = min_width, min_height
-        return _upright(self._decode_jpeg(min_height, min_width), self.orientation)
+        return _upright(self._decode_jpeg(*self.scale_for(min_height, min_width)), self.orientation)
 
-    def _decode_jpeg(self, min_height: float, min_width: float) -> Pixels:
-        assert self.data is not None
-        stored = (self.width, self.height) if self.orientation in _SWAPS_SIDES else (self.height, self.width)
-        height, width = _reduced(*stored, min_height, min_width)
-        # Colour is stored at half size; where the picture is made smaller anyway, interpolating it is lost.
+    def scale_for(self, min_height: float, min_width: float) -> tuple[int, int, bool]:
+        """How a JPEG is decoded for a least size, before it is turned upright: height and width (0 for full
+        size), and whether colour, which is stored at half size, is enlarged the quick way.
+        """
+        stored = self.height, self.width
+        if self.orientation in _SWAPS_SIDES:
+            stored = self.width, self.height
+            min_height, min_width = min_width, min_height
+        # Where the picture is made smaller anyway, interpolating its colour is lost.
         shrinks = 0 < min_height < SMALLER * stored[0] and 0 < min_width < SMALLER * stored[1]
+        return *_reduced(*stored, min_height, min_width), shrinks
+
+    def _decode_jpeg(self, height: int, width: int, shrinks: bool) -> Pixels:
+        assert self.data is not None
         try:
             return simplejpeg.decode_jpeg(
                 self.data,
@@ -118,7 +124,7 @@ def open_image(source: Any, channels: int = 3, name: str = "") -> EncodedImage:
 
     Args:
         source: Path, bytes, PIL image, array `(h, w)` or `(h, w, c)`, or tensor `(c, h, w)`; uint8, or floats
-            in [0, 1].
+            in [0, 1]; or `{"bytes": ..., "path": ...}`, as Hugging Face datasets keep pictures.
         channels: 3 for RGB, 1 for grey.
         name: How messages call it; by default the path.
 
@@ -133,7 +139,12 @@ def open_image(source: Any, channels: int = 3, name: str = "") -> EncodedImage:
     """
     if isinstance(source, (str, os.PathLike)):
         name = name or os.fspath(source)
-        return _open_bytes(_read_file(os.fspath(source), name), channels, name)
+        return _open_bytes(read_file(os.fspath(source), name), channels, name)
+    if isinstance(source, dict) and ("bytes" in source or "path" in source):
+        content, path = source.get("bytes"), source.get("path")
+        if content is None and path is None:
+            raise ItemError(name or "a picture", "it has neither bytes nor a path")
+        return open_image(path if content is None else content, channels, name or str(path or ""))
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _open_bytes(bytes(source), channels, name or "an image given as bytes")
     if isinstance(source, Image.Image):
@@ -148,7 +159,8 @@ def open_image(source: Any, channels: int = 3, name: str = "") -> EncodedImage:
     )
 
 
-def _read_file(path: str, name: str) -> bytes:
+def read_file(path: str, name: str) -> bytes:
+    """The bytes of an image's file; an `ItemError` if it cannot be read or is empty."""
     try:
         with open(path, "rb", buffering=0) as file:
             data = file.read()
@@ -224,6 +236,8 @@ def _by_pillow(data: bytes, name: str, channels: int, upright: bool = True) -> P
         with Image.open(io.BytesIO(data)) as image:
             return _pil_pixels(image, name, channels, upright)
     except UnidentifiedImageError:
+        if data.startswith(b"\x93NUMPY"):
+            raise ItemError(name, "it is a NumPy array: ImageBlock(channels=...) reads those") from None
         raise ItemError(name, "it is not an image (no known format)") from None
     except Image.DecompressionBombError as error:
         raise ItemError(
@@ -285,7 +299,7 @@ def _array_pixels(source: Any, channels: int) -> Pixels:
         raise ArgumentError(
             "an image array must be (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), a tensor (c, h, w)",
             f"its shape is {tuple(source.shape)}",
-            "Transpose it, or choose its channels.",
+            "Transpose it, or say how many channels it has: ImageBlock(channels=12).",
         )
     array = array[:, :, :3] if array.shape[2] == 4 else array
     array = _as_known_type(array)

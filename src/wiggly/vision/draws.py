@@ -1,20 +1,22 @@
-"""What a transform draws: a matrix or a curve, applied to every value of a sample that can be changed so.
+"""What a transform draws: a matrix or a colour step, applied to every value of a sample that can be changed
+so.
 
-In: a generator and an image's size. Out: values with one more step. Read next: `resize.py` and `augment.py`,
-the transforms themselves.
+In: a generator and an image's size. Out: values with one more step. A transform of your own derives from
+`GeometricTransform` or `ColourTransform`, or from `Transform` itself. Read next: `resize.py`, `augment.py`
+and `lighting.py`, the transforms themselves.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import index
 from random import Random
 from typing import Any
 
 from wiggly.data.transform import Transform
 from wiggly.errors import ArgumentError
-from wiggly.vision.colour import Curve
+from wiggly.vision.colour import ColourStep
 from wiggly.vision.geometry import BORDERS, Geometry
 
 __all__ = [
@@ -23,9 +25,12 @@ __all__ = [
     "PadMode",
     "Size",
     "check",
+    "check_max_lighting",
     "check_pad_mode",
     "check_probability",
+    "moved",
     "pair_of",
+    "recoloured",
 ]
 
 # Pixels of both sides, or (height, width).
@@ -39,7 +44,20 @@ class PadMode:
 
 
 class GeometricTransform(Transform):
-    """A draw of a matrix; subclasses say which."""
+    """A draw of a matrix; subclasses say which.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from wiggly.vision.geometry import translation
+        >>> @dataclass(frozen=True, repr=False)
+        ... class Shift(GeometricTransform):
+        ...     pixels: float = 10.0
+        ...     def draw_geometry(self, random, size, train):
+        ...         if not train:
+        ...             return None
+        ...         return Geometry(translation(random.uniform(0, self.pixels), 0), size, "zeros")
+        >>> Shift(5.0).draw_geometry(Random(0), (30, 40), train=False)
+    """
 
     @abstractmethod
     def draw_geometry(self, random: Random, size: tuple[int, int], train: bool) -> Geometry | None:
@@ -57,10 +75,12 @@ class GeometricTransform(Transform):
         self, values: tuple[Any, ...], at: Sequence[int], random: Random, train: bool
     ) -> tuple[Any, ...]:
         """The same draw for all; for a picture of another size it is made again from the same state."""
-        start = random.getstate()
-        drawn: dict[tuple[int, int], Geometry | None] = {}
-        for size in dict.fromkeys(values[k].size for k in at):
-            random.setstate(start)
+        drawn: dict[tuple[int, int], Geometry | None] = dict.fromkeys(values[k].size for k in at)
+        # Nearly always there is one size, and the generator's state, 625 numbers, is dear to save.
+        start = random.getstate() if len(drawn) > 1 else None
+        for size in drawn:
+            if start is not None:
+                random.setstate(start)
             drawn[size] = self.draw_geometry(random, size, train)
         changed = list(values)
         for k in at:
@@ -70,17 +90,26 @@ class GeometricTransform(Transform):
 
 
 class ColourTransform(Transform):
-    """A draw of a curve; subclasses say which."""
+    """A draw of a colour step in training; subclasses say which."""
 
     @abstractmethod
-    def draw_curve(self, random: Random) -> Curve | None:
-        """The curve, or None to leave the image alone."""
+    def draw_curve(self, random: Random) -> ColourStep | None:
+        """A curve on grey levels in [0, 1], a matrix or another step of `colour.py`; None leaves the image
+        alone."""
 
     def apply(self, values: tuple[Any, ...], random: Random, train: bool) -> tuple[Any, ...]:
-        curve = self.draw_curve(random) if train else None
-        if curve is None:
-            return values
-        return tuple(v.recoloured(curve) if hasattr(v, "recoloured") else v for v in values)
+        step = self.draw_curve(random) if train else None
+        return values if step is None else recoloured(values, step)
+
+
+def moved(values: tuple[Any, ...], make: Callable[[tuple[int, int]], Geometry]) -> tuple[Any, ...]:
+    """Values with one more geometric step, made for the size of each."""
+    return tuple(v.moved(make(v.size)) if hasattr(v, "moved") else v for v in values)
+
+
+def recoloured(values: tuple[Any, ...], step: ColourStep) -> tuple[Any, ...]:
+    """Values with one more colour step."""
+    return tuple(v.recoloured(step) if hasattr(v, "recoloured") else v for v in values)
 
 
 def pair_of(size: Size | Sequence[int], name: str = "size") -> tuple[int, int]:
@@ -111,6 +140,11 @@ def check(condition: bool, rule: str, received: object, fix: str) -> None:
 def check_probability(p: float, name: str = "p") -> None:
     """Raises an `ArgumentError` unless `p` is in [0, 1]."""
     check(0 <= p <= 1, f"`{name}` must be a probability", p, f"Pass {name} between 0 and 1.")
+
+
+def check_max_lighting(max_lighting: float) -> None:
+    """Raises an `ArgumentError` unless it is in [0, 1)."""
+    check(0 <= max_lighting < 1, "`max_lighting` must be in [0, 1)", max_lighting, "Pass e.g. 0.2.")
 
 
 def check_pad_mode(pad_mode: str) -> None:

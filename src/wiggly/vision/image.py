@@ -1,24 +1,27 @@
-"""An image in the making: an encoded picture, one matrix and a list of curves, turned into pixels once, at
-the end.
+"""An image in the making: an encoded picture, one matrix and a list of colour steps, turned into pixels once,
+at the end.
 
 In: an `EncodedImage` and what transforms drew. Out: uint8 pixels or a row of a float batch. Transforms only
-replace the matrix or add a curve, so a whole list of them costs one decode, one resampling and one look-up.
+replace the matrix or add a step, so a whole list of them costs one decode, one resampling and one look-up.
+The order at the end is: geometry, colours, holes, statistics.
 Read next: `augment.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from wiggly.errors import ArgumentError
-from wiggly.vision.colour import Curve, apply_curves, joined, look_up, table
+from wiggly.vision.arrays import open_bands
+from wiggly.vision.colour import ColourStep, apply_curves, joined, look_up, repainted, settled, table
 from wiggly.vision.decode import EncodedImage, open_image
+from wiggly.vision.erase import Hole
 from wiggly.vision.geometry import LARGEST_SHRINK, Geometry, resample, scaling, source_scale
 
 __all__ = ["LazyImage", "PILImage", "PILImageBW"]
@@ -80,14 +83,23 @@ class LazyImage:
     Attributes:
         source: The encoded picture.
         geometry: Map from its upright pixels to the target; None for none.
-        curves: Colour curves in order.
+        curves: Colour steps in order: curves, and what else `colour.py` knows.
         statistics: Mean and std per channel that a model lent, or None.
+        holes: What is hidden, in pixels of the target.
     """
 
     source: EncodedImage
     geometry: Geometry | None = None
-    curves: tuple[Curve, ...] = ()
+    curves: tuple[ColourStep, ...] = ()
     statistics: Statistics | None = None
+    holes: tuple[Hole, ...] = ()
+
+    kind: ClassVar[str] = "image"  # how transforms of other libraries call it
+
+    @property
+    def shown_as(self) -> type:
+        """What a callable gets."""
+        return {1: PILImageBW, 3: PILImage}.get(self.source.channels, np.ndarray)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -96,12 +108,18 @@ class LazyImage:
 
     def moved(self, geometry: Geometry) -> LazyImage:
         """With one more geometric step."""
-        joined = self.geometry.then(geometry) if self.geometry else geometry
-        return LazyImage(self.source, joined, self.curves, self.statistics)
+        whole = self.geometry.then(geometry) if self.geometry else geometry
+        holes = tuple(hole.moved(geometry) for hole in self.holes) if self.holes else ()
+        return LazyImage(self.source, whole, self.curves, self.statistics, holes)
 
-    def recoloured(self, curve: Curve) -> LazyImage:
+    def recoloured(self, step: ColourStep) -> LazyImage:
         """With one more colour step."""
-        return LazyImage(self.source, self.geometry, joined(self.curves, curve), self.statistics)
+        curves = joined(self.curves, step)
+        return LazyImage(self.source, self.geometry, curves, self.statistics, self.holes)
+
+    def erased(self, holes: Sequence[Hole]) -> LazyImage:
+        """With more holes."""
+        return replace(self, holes=(*self.holes, *holes))
 
     def normalised(self, mean: tuple[float, ...], std: tuple[float, ...]) -> LazyImage:
         """To come out as `(x - mean) / std` instead of in [0, 1].
@@ -118,13 +136,18 @@ class LazyImage:
         return replace(self, statistics=(mean, std))
 
     def mapped(self, f: Callable[[Any], Any]) -> LazyImage:
-        """Ends the fused run: `f` gets the picture made so far and returns a new one (PIL, array or
-        tensor)."""
-        made = f(PILImage.from_pixels(self._recoloured(self.pixels())))
-        return LazyImage(open_image(made, self.source.channels, self.source.name), statistics=self.statistics)
+        """Ends the fused run: `f` gets the picture made so far (an array `(h, w, c)` unless it has 1 or 3
+        channels) and returns a new one (PIL, array or tensor)."""
+        return self.replaced(f(self.picture() if self.source.channels in (1, 3) else self.finished()))
+
+    def replaced(self, picture: Any) -> LazyImage:
+        """Another picture (PIL, array or tensor) in its place; statistics still wait for the end."""
+        open_again = open_image if self.source.channels in (1, 3) else open_bands
+        source = open_again(picture, self.source.channels, name=self.source.name)
+        return LazyImage(source, statistics=self.statistics)
 
     def pixels(self) -> npt.NDArray[Any]:
-        """Pixels after geometry, before curves: `(h, w, c)`, uint8, or float32 if the source was."""
+        """Pixels after geometry, before colours: `(h, w, c)`, uint8, or float32 if the source was."""
         source, geometry = self.source, self.geometry
         if geometry is None:
             return source.pixels()
@@ -137,29 +160,32 @@ class LazyImage:
             geometry = Geometry(geometry.matrix @ scaling(factor, factor), geometry.size, geometry.border)
         return resample(pixels, geometry, scale=(sx * factor, sy * factor), averaged=factor)
 
-    def _recoloured(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if not self.curves:
-            return pixels
-        if pixels.dtype == np.uint8:
-            return np.rint(table(self.curves) * 255).astype(np.uint8)[pixels]
-        return apply_curves(self.curves, pixels).astype(np.float32)
-
     def picture(self) -> PILImage:
-        """The finished image for people, without lent statistics."""
-        cls = PILImage if self.source.channels == 3 else PILImageBW
-        return cls.from_pixels(self._recoloured(self.pixels()))
+        """The finished image for people, without lent statistics; of 1 or 3 channels."""
+        return (PILImage if self.source.channels == 3 else PILImageBW).from_pixels(self.finished())
+
+    def finished(self) -> npt.NDArray[Any]:
+        """The finished pixels `(h, w, c)`, uint8 or float32 in [0, 1], without lent statistics."""
+        pixels = repainted(*settled(self.pixels(), self.curves))
+        if self.holes:
+            pixels = pixels.copy()  # they may be the caller's own array
+            for hole in self.holes:
+                hole.cut(pixels)
+        return pixels
 
     def write(self, out: npt.NDArray[np.float32]) -> None:
         """Writes the finished image into `(h, w, c)` float32 memory, in [0, 1] or normalised."""
-        pixels = self.pixels()
+        pixels, curves = settled(self.pixels(), self.curves)
         mean, std = self.statistics or (None, None)
         if pixels.dtype == np.uint8:
-            look_up(np.ascontiguousarray(pixels), table(self.curves, mean, std), out)
-            return
-        levels = apply_curves(self.curves, pixels)
-        if mean is not None and std is not None:
-            levels = (levels - np.asarray(mean)) / np.asarray(std)
-        out[...] = levels
+            look_up(np.ascontiguousarray(pixels), table(curves, mean, std), out)
+        else:
+            levels = apply_curves(curves, pixels)
+            if mean is not None and std is not None:
+                levels = (levels - np.asarray(mean)) / np.asarray(std)
+            out[...] = levels
+        for hole in self.holes:
+            hole.cut(out, self.statistics)
 
 
 def _decode_factor(source: EncodedImage, pixels: npt.NDArray[Any]) -> int:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from wiggly.errors import ArgumentError
-from wiggly.train import metrics as metric_functions
 from wiggly.train import optim
 from wiggly.train.engine import Engine
 from wiggly.train.learner import Callbacks, Learner, Momenta
+from wiggly.train.metrics import metric_for
 from wiggly.train.schedule import Rate
 from wiggly.vision.models import body_groups, model_config, vision_model
 
@@ -207,4 +207,4 @@ def _image_size(dls: Any) -> tuple[int, int] | None:
 def _default_metric(dls: Any) -> Any:
     """The metric the only target block names."""
     blocks = getattr(dls, "target_blocks", ())
-    return getattr(metric_functions, blocks[0].metric) if len(blocks) == 1 and blocks[0].metric else None
+    return metric_for(blocks[0]) if len(blocks) == 1 else None

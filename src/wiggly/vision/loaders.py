@@ -1,4 +1,5 @@
-"""`ImageDataLoaders`: the common ways photos and their labels lie on a disk, one constructor each.
+"""`ImageDataLoaders` and `SegmentationDataLoaders`: the common ways photos and their labels or masks lie on a
+disk, one constructor each.
 
 In: a folder, a list of files, a table. Out: `DataLoaders`, through a `DataBlock` that you could have written
 yourself. Read next: `learner.py`.
@@ -6,57 +7,41 @@ yourself. Read next: `learner.py`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
-import numpy as np
-import torch
 from typing_extensions import Unpack
 
-from wiggly.data.block import BlockLike, DataBlock
-from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock
-from wiggly.data.dataset import Getter, identity
+from wiggly.data.block import BlockLike
+from wiggly.data.blocks import CategoryBlock
+from wiggly.data.dataset import identity
 from wiggly.data.items import ColReader, RegexLabeller, get_image_files, parent_label
 from wiggly.data.loaders import DataLoaders
 from wiggly.data.split import ColSplitter, GrandparentSplitter, RandomSplitter, Splitter
-from wiggly.data.transform import Transform, transform_names
 from wiggly.errors import ArgumentError, DataError
-from wiggly.vision.blocks import ImageBlock
-from wiggly.vision.image import PILImage
+from wiggly.vision.mask import MaskBlock
+from wiggly.vision.recipes import (
+    LoaderOptions,
+    OfName,
+    load_pictures,
+    remember,
+    remember_pattern,
+    some_images,
+    target_of_label,
+    target_of_table,
+)
 
-__all__ = ["ImageDataLoaders", "LoaderOptions"]
-
-
-class LoaderOptions(TypedDict, total=False):
-    """What every constructor takes besides its own arguments.
-
-    Attributes:
-        item_tfms: Transforms of one sample.
-        batch_tfms: More transforms; wiggly's own join those of one sample in one resampling.
-        img_cls: `PILImage` (RGB, the default) or `PILImageBW` (grey).
-        bs: This and the others are explained at `DataBlock.dataloaders`.
-    """
-
-    item_tfms: Any
-    batch_tfms: Any
-    img_cls: type[PILImage]
-    bs: int
-    val_bs: int | None
-    shuffle: bool
-    device: str | torch.device | None
-    num_workers: int | None
-    max_bad: float
+__all__ = ["ImageDataLoaders", "LoaderOptions", "SegmentationDataLoaders"]
 
 
 class ImageDataLoaders(DataLoaders):
     """Constructors of loaders for labelled photos.
 
     All take the options of `LoaderOptions` by name: `item_tfms`, `batch_tfms`, `img_cls`, `bs=64`, `val_bs`,
-    `shuffle`, `device`, `num_workers`, `max_bad`. `seed` decides the random split, the order and all random
-    draws. Models are saved in `path`.
+    `shuffle`, `device`, `num_workers`, `max_bad`, `warp_on`, `cache`, `cache_path`, `cache_bytes`. `seed`
+    decides the random split, the order and all random draws. Models are saved in `path`.
     """
 
     @classmethod
@@ -92,12 +77,14 @@ class ImageDataLoaders(DataLoaders):
             files = get_image_files(path, folders=parts or None)
         else:
             splitter, files = RandomSplitter(valid_pct, seed), get_image_files(path)
-        files = _some_images(files, path)
-        dls = _load(CategoryBlock(vocab), splitter, [identity, parent_label], files, path, seed, options)
+        files = some_images(files, path)
+        dls = load_pictures(
+            CategoryBlock(vocab), splitter, [identity, parent_label], files, path, seed, options
+        )
         arguments: dict[str, Any] = (
             {"valid_pct": valid_pct} if valid_pct is not None else {"train": train, "valid": valid}
         )
-        return _remember(dls, "from_folder", {"path": str(path), **arguments}, seed, options)
+        return remember(dls, "from_folder", {"path": str(path), **arguments}, seed, options)
 
     @classmethod
     def from_path_func(
@@ -122,8 +109,8 @@ class ImageDataLoaders(DataLoaders):
         Raises:
             LabelError: The function fails on a file, which is named.
         """
-        splitter, files = RandomSplitter(valid_pct, seed), _some_images(list(fnames), path)
-        return _load(CategoryBlock(), splitter, [identity, label_func], files, path, seed, options)
+        splitter, files = RandomSplitter(valid_pct, seed), some_images(list(fnames), path)
+        return load_pictures(CategoryBlock(), splitter, [identity, label_func], files, path, seed, options)
 
     @classmethod
     def from_name_func(
@@ -145,7 +132,7 @@ class ImageDataLoaders(DataLoaders):
             seed: Of split, order and draws.
             options: See `LoaderOptions`.
         """
-        return cls.from_path_func(path, fnames, _OfName(label_func), valid_pct, seed, **options)
+        return cls.from_path_func(path, fnames, OfName(label_func), valid_pct, seed, **options)
 
     @classmethod
     def from_path_re(
@@ -168,7 +155,7 @@ class ImageDataLoaders(DataLoaders):
             options: See `LoaderOptions`.
         """
         dls = cls.from_path_func(path, fnames, RegexLabeller(pat), valid_pct, seed, **options)
-        return _remember_pattern(dls, "from_path_re", path, fnames, pat, valid_pct, seed, options)
+        return remember_pattern(dls, "from_path_re", path, fnames, pat, valid_pct, seed, options)
 
     @classmethod
     def from_name_re(
@@ -191,7 +178,7 @@ class ImageDataLoaders(DataLoaders):
             options: See `LoaderOptions`.
         """
         dls = cls.from_name_func(path, fnames, RegexLabeller(pat), valid_pct, seed, **options)
-        return _remember_pattern(dls, "from_name_re", path, fnames, pat, valid_pct, seed, options)
+        return remember_pattern(dls, "from_name_re", path, fnames, pat, valid_pct, seed, options)
 
     @classmethod
     def from_df(
@@ -229,10 +216,10 @@ class ImageDataLoaders(DataLoaders):
         splitter: Splitter = RandomSplitter(valid_pct, seed) if valid_col is None else ColSplitter(valid_col)
         several = not isinstance(label_col, (str, int)) and len(label_col) > 1
         columns = label_col if isinstance(label_col, (str, int)) or several else label_col[0]
-        target = y_block or _target_of_table(df, columns, several or label_delim is not None)
+        target = y_block or target_of_table(df, columns, several or label_delim is not None)
         root = Path(path) / folder if folder is not None else Path(path)
         getters = [ColReader(fn_col, pref=root, suff=suff), ColReader(columns, label_delim=label_delim)]
-        return _load(target, splitter, getters, df, path, seed, options)
+        return load_pictures(target, splitter, getters, df, path, seed, options)
 
     @classmethod
     def from_csv(
@@ -298,104 +285,43 @@ class ImageDataLoaders(DataLoaders):
                 f"they have {len(fnames)} and {len(labels)}",
                 "Pass one label per file.",
             )
-        target = y_block or _target_of_label(labels[0] if labels else "")
+        target = y_block or target_of_label(labels[0] if labels else "")
         pairs = list(zip(fnames, labels, strict=True))
         splitter = RandomSplitter(valid_pct, seed)
-        return _load(target, splitter, [itemgetter(0), itemgetter(1)], pairs, path, seed, options)
+        return load_pictures(target, splitter, [itemgetter(0), itemgetter(1)], pairs, path, seed, options)
 
 
-class _OfName:
-    """`label_func` applied to the name of a path."""
+class SegmentationDataLoaders(DataLoaders):
+    """Constructors of loaders for photos and masks; they take the options of `LoaderOptions` by name."""
 
-    def __init__(self, label_func: Callable[[str], Any]) -> None:
-        self.label_func = label_func
+    @classmethod
+    def from_label_func(
+        cls,
+        path: str | Path,
+        fnames: Sequence[str | Path],
+        label_func: Callable[[Any], Any],
+        valid_pct: float = 0.2,
+        seed: int | None = None,
+        codes: Any = None,
+        void: str | int | None = None,
+        **options: Unpack[LoaderOptions],
+    ) -> DataLoaders:
+        """Photos with a function from a photo's path to its mask.
 
-    def __call__(self, item: str | Path) -> Any:
-        return self.label_func(Path(item).name)
+        Args:
+            path: Folder where models are saved.
+            fnames: The photos.
+            label_func: Path of a photo to the path of its mask (or to an array of indices).
+            valid_pct: Share for validation.
+            seed: Of split, order and draws.
+            codes: See `MaskBlock`.
+            void: See `MaskBlock`.
+            options: See `LoaderOptions`.
 
-
-def _load(
-    target: BlockLike,
-    splitter: Splitter,
-    getters: Sequence[Getter],
-    source: Any,
-    path: str | Path,
-    seed: int | None,
-    options: LoaderOptions,
-) -> DataLoaders:
-    rest: dict[str, Any] = {**options}
-    block = DataBlock(
-        (ImageBlock(rest.pop("img_cls", PILImage)), target),
-        getters=getters,
-        splitter=splitter,
-        item_tfms=rest.pop("item_tfms", None),
-        batch_tfms=rest.pop("batch_tfms", None),
-    )
-    return block.dataloaders(source, path=path, seed=seed, **rest)
-
-
-def _some_images(files: Sequence[Any], path: str | Path) -> Sequence[Any]:
-    if not files:
-        raise DataError(
-            f"'{path}' must hold images",
-            "no file there ends in .jpg, .png or another image suffix",
-            "Check the folder; put the photos of each class into a sub-folder of its own.",
-        )
-    return files
-
-
-def _target_of_table(df: Any, columns: str | int | Sequence[str | int], several: bool) -> BlockLike:
-    import narwhals as nw
-
-    if several:
-        return MultiCategoryBlock
-    frame = nw.from_native(df, eager_only=True)
-    if isinstance(columns, str) and columns not in frame.columns:
-        return CategoryBlock  # reading the labels will say which columns there are
-    position = columns if isinstance(columns, int) else list(frame.columns).index(str(columns))
-    return RegressionBlock if frame[:, position].dtype.is_float() else CategoryBlock
-
-
-def _target_of_label(label: Any) -> BlockLike:
-    if isinstance(label, (float, np.floating)):
-        return RegressionBlock
-    return MultiCategoryBlock if isinstance(label, (list, tuple, set)) else CategoryBlock
-
-
-def _remember(
-    dls: DataLoaders, name: str, arguments: dict[str, Any], seed: int | None, options: LoaderOptions
-) -> DataLoaders:
-    """Writes down the call that made these loaders, if all of it can be written as Python."""
-    tfms = {"item_tfms": dls.item_tfms, "batch_tfms": dls.batch_tfms}
-    if any(not isinstance(t, Transform) for given in tfms.values() for t in given):
-        return dls
-    given = {k: v if k == "fnames" else repr(v) for k, v in arguments.items() if v is not None}
-    given |= {k: f"[{', '.join(transform_names(v))}]" for k, v in tfms.items() if v}
-    others = {k: v for k, v in {"seed": seed, **options}.items() if k not in tfms and v is not None}
-    given |= {k: v.__name__ if isinstance(v, type) else repr(v) for k, v in others.items()}
-    text = ", ".join(re.sub(r"^path=", "", f"{k}={v}") for k, v in given.items())
-    dls.remember_call(f"dls = ImageDataLoaders.{name}({text})")
-    return dls
-
-
-def _remember_pattern(
-    dls: DataLoaders,
-    name: str,
-    path: str | Path,
-    fnames: Sequence[str | Path],
-    pat: str,
-    valid_pct: float,
-    seed: int | None,
-    options: LoaderOptions,
-) -> DataLoaders:
-    listing = _listing(path, fnames)
-    if listing is None:
-        return dls
-    arguments = {"path": str(path), "fnames": listing, "pat": pat, "valid_pct": valid_pct}
-    return _remember(dls, name, arguments, seed, options)
-
-
-def _listing(path: str | Path, fnames: Sequence[str | Path]) -> str | None:
-    """The Python that lists these files again, if they are all images below the folder."""
-    everything = Path(path).is_dir() and [Path(f) for f in fnames] == get_image_files(path)
-    return f"get_image_files({str(path)!r})" if everything else None
+        Raises:
+            DataError: There are no photos.
+            LabelError: The function fails on a file, which is named.
+        """
+        target, splitter = MaskBlock(codes, void), RandomSplitter(valid_pct, seed)
+        files = some_images(list(fnames), path)
+        return load_pictures(target, splitter, [identity, label_func], files, path, seed, options)

@@ -7,8 +7,8 @@ arguments. Read next: `augment.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import InitVar, dataclass
 from random import Random
 from typing import Any, ClassVar
 
@@ -16,6 +16,10 @@ from wiggly.vision.draws import GeometricTransform, PadMode, Size, check, check_
 from wiggly.vision.geometry import Geometry, box_to, scaling, translation
 
 __all__ = ["RandomResizedCrop", "Resize", "ResizeMethod"]
+
+
+# Pillow's `Image.Resampling.BILINEAR` and `NEAREST`: images are filtered and interpolated, masks are not.
+_FILTERS = (2, 0)
 
 
 class ResizeMethod:
@@ -48,9 +52,10 @@ class Resize(GeometricTransform):
             validation from the middle; "squish" ignores proportions; "pad" fits the whole image in and fills
             the rest.
         pad_mode: What fills it: "reflection", "border" or "zeros".
+        resamples: Pillow's numbers of the filters for images and masks: bilinear and nearest, nothing else.
 
     Raises:
-        ArgumentError: A size below 1 pixel, or an unknown method or pad mode.
+        ArgumentError: A size below 1 pixel, or an unknown method, pad mode or filter.
 
     Example:
         >>> Resize((128, 224), method="squish")
@@ -60,10 +65,13 @@ class Resize(GeometricTransform):
     size: Size
     method: str = ResizeMethod.Crop
     pad_mode: str = PadMode.Reflection
+    resamples: InitVar[Sequence[int]] = _FILTERS
     random: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, resamples: Sequence[int]) -> None:
         pair_of(self.size)
+        fits = tuple(resamples) == _FILTERS
+        check(fits, "`resamples` must be (BILINEAR, NEAREST)", resamples, "Leave it out.")
         if not isinstance(self.size, int):
             object.__setattr__(self, "size", pair_of(self.size))
         methods = ("crop", "squish", "pad")
