@@ -2,8 +2,8 @@
 
 In: the pet photos. Out: a table. Each photo is made of pieces of two real ones, 500×375, as JPEG of quality
 90, in a temporary folder; no two of them share both, and 1 in 100 gets a copy of half the size. Pairs beside
-these are "others found". Of three runs all are told, and the processor time beside them: on a quiet machine a
-run takes about half of that on two cores, on a busy one more.
+these are "others found". Of three runs all are told, and the processor time of the best beside them: how much
+more the runs took says how busy the machine was.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def test_a_slow_model(photos: Path) -> None:
     dls = loaders(photos)
     made = dls.profile(Learner(dls, Slow(0.1)))
     assert made.bottleneck == "model" and "gains nothing" in made.fix
-    assert made.waiting is not None and made.waiting < 0.1
+    assert made.waiting is not None and made.waiting < 0.3
     assert made.model_items_per_second == pytest.approx(8 / 0.1, rel=0.3)
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
 
 # The README trains a pretrained network on large photos. Without a network and in seconds, the same lines run
 # with these words exchanged; each must occur, so the list cannot rot.
@@ -50,9 +51,24 @@ def test_readme_blocks_run_in_order(
     assert "0" in capsys.readouterr().out
 
 
+@pytest.mark.docs
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_guides_run_in_order(
+    page: Path, digits_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(digits_folder, tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    blocks = python_blocks(page.read_text())
+    assert blocks
+    namespace: dict[str, object] = {"__name__": page.stem}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), namespace)
+
+
 def shell_lines() -> list[str]:
-    """Every `wiggly ...` line of the README's ```sh blocks, less its comment."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    """Every `wiggly ...` line of the ```sh blocks of README and guides, less its comment."""
+    pages = "\n".join([README, *(page.read_text() for page in GUIDES)])
+    blocks = re.findall(r"^```sh\n(.*?)^```", pages, re.DOTALL | re.MULTILINE)
     lines = [line.split(" #")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("wiggly ") and "VERB" not in line]
 

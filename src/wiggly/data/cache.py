@@ -73,9 +73,8 @@ def file_stamp(path: str, tag: str) -> tuple[bytes, bool]:
         OSError: There is no such file, or it may not be looked at.
     """
     s = os.stat(path)
-    text = (
-        f"{tag}\0{os.path.abspath(path)}\0{s.st_dev} {s.st_ino} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}"
-    )
+    place = path if os.path.isabs(path) else os.path.abspath(path)
+    text = f"{tag}\0{place}\0{s.st_dev} {s.st_ino} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}"
     last = max(s.st_mtime_ns, s.st_ctime_ns)
     tick = COARSE_TICK if last % 1_000_000_000 == 0 else FINE_TICK
     return digest(text.encode("utf-8", "surrogateescape")), time.time() - last / 1e9 > tick

@@ -17,6 +17,9 @@ BATCH = "batch_tfms"
 OURS = (GETTER, READ, DECODE, CACHE, DRAW, WARP, ENCODE, COLLATE, BATCH, COPY)
 # Below this share of waiting the model is what takes the time.
 BUSY = 0.1
+# A loader that can deliver this many times what the model takes is fast enough, whatever the waiting is for
+# (the start of short passes, other programs).
+AMPLE = 4.0
 # A stage whose processor time is a smaller share of its time than this waits for something else.
 WAITS = 0.5
 # Share of its time in which a function keeps other threads from running Python.
@@ -104,10 +107,15 @@ def diagnosis(made: Profile, cores: int, can_warp_elsewhere: bool) -> tuple[str,
         cores: That this process may use.
         can_warp_elsewhere: Whether `warp_on="device"` is still to be tried.
     """
-    if made.waiting is not None and made.waiting < BUSY:
+    waiting, takes = made.waiting, made.model_items_per_second
+    if (
+        waiting is not None
+        and takes is not None
+        and (waiting < BUSY or made.items_per_second > AMPLE * takes)
+    ):
         return "model", (
-            f"It waits for data only {made.waiting:.0%} of the time, so a faster loader gains nothing; a "
-            "smaller model, smaller pictures or a GPU would."
+            f"It waits for data only {waiting:.0%} of the time, so a faster loader gains nothing; a smaller "
+            "model, smaller pictures or a GPU would."
         )
     worst = max(made.stages, key=lambda stage: stage.seconds)
     fix = _fix_of(worst, made, can_warp_elsewhere)

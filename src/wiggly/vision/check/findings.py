@@ -86,7 +86,7 @@ def _more(n: int) -> list[str]:
     return [f"... and {n:,} more"] if n > 0 else []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataCheck:
     """The result of looking at every item once before training.
 
@@ -157,6 +157,9 @@ class DataCheck:
             f"{n:,} items{where}{f' ({split})' if split else ''}{classes}, "
             f"checked in {self.seconds:.1f} s: {', '.join(found) or 'nothing found'}."
         )
+
+    def __repr__(self) -> str:
+        return str(self)  # what a Python prompt shows for `dls.check()`
 
     def __str__(self) -> str:
         parts = [self.headline]

@@ -154,7 +154,7 @@ def group_findings(subject: Subject) -> Iterator[Finding]:
         message = f"{n} on both sides of the split: the model may know the group instead of the class"
         yield finding(subject, "group-across", "error", message, names, details, indices)
     else:
-        message = f"by their names, {n} are on both sides of the split: if so, the score is too good"
+        message = f"judging by the names, {n} on both sides of the split: if so, the score is too good"
         pattern = f"({'|'.join(TELLING)})[-_ ]?(\\w*\\d)"
         yield finding(
             subject, "group-guess", "note", message, names, details, indices, pattern=f"(?i)({pattern})"
