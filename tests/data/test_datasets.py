@@ -22,7 +22,15 @@ from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders
 from wiggly.data.split import IndexSplitter, RandomSplitter
 from wiggly.errors import ArgumentError, DataError, LabelError
-from wiggly.vision.augment import Flip, Resize, aug_transforms
+from wiggly.vision.augment import (
+    Flip,
+    IntToFloatTensor,
+    Normalize,
+    Resize,
+    ToTensor,
+    aug_transforms,
+    imagenet_stats,
+)
 from wiggly.vision.blocks import ImageBlock
 from wiggly.vision.image import PILImage
 
@@ -161,3 +169,42 @@ def test_after_a_batch_of_images(photos: Path) -> None:
     assert x.shape == (4, 3, 16, 16) and not x.any() and y.dtype == torch.int64
     assert type(dls.train) is Mine and dls.path == photos and dls.vocab == ["cat", "dog"]
     assert dls.test_dl(files[:2]).one_batch()[0].shape == (2, 3, 16, 16)
+
+
+def test_a_block_in_several_places_learns_for_each(photos: Path) -> None:
+    """An object that was fitted again would rename the classes of loaders made before."""
+    block, table = CategoryBlock(), pd.DataFrame({"x": range(4), "y": list("abab"), "z": list("pqqp")})
+    getters = [ColReader("x"), ColReader("y"), ColReader("z")]
+    both = DataBlock((TransformBlock, block, block), getters=getters, n_inp=1, splitter=IndexSplitter([3]))
+    first = both.datasets(table)
+    assert first.vocab == [["a", "b"], ["p", "q"]] and [v.item() for v in first.train[1]] == [1, 1, 1]
+    second = both.datasets(table.assign(y=list("cdcd")))
+    assert second.vocab == [["c", "d"], ["p", "q"]] and first.vocab == [["a", "b"], ["p", "q"]]
+
+
+@pytest.mark.parametrize("wgts", [None, (w for w in [1.0] * 4), {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0}, 3])
+def test_weights_that_are_no_list(wgts: Any) -> None:
+    with pytest.raises(ArgumentError, match="one number per item"):
+        Datasets(range(4), [[float]], ([0, 1, 2], [3])).weighted_dataloaders(wgts)
+
+
+def test_options_that_do_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    sets: Any = Datasets(range(4), [[float]], ([0, 1, 2], [3]))
+    with pytest.raises(TypeError, match="no option 'shufle'; did you mean 'shuffle'"):
+        sets.dataloaders(bs=2, shufle=False)
+    with pytest.raises(TypeError, match="no option 'weights'"):
+        DataLoaders.from_dsets([(1, 2)], [(1, 2)], weights=[1.0])  # pyright: ignore
+    block = DataBlock(TransformBlock, splitter=IndexSplitter([0]))
+    block.weighted_dataloaders([1.0, 2.0, 3.0], [1, 1, 1], bs=2, device="cpu", verbose=True)
+    assert "2 training, 1 validation" in capsys.readouterr().out
+
+
+def test_classes_of_transforms_are_made(photos: Path) -> None:
+    files = get_image_files(photos)
+    sets = Datasets(files, [[ImageBlock], [parent_label, CategoryBlock]], RandomSplitter(0.25, seed=2))
+    later = [IntToFloatTensor, Normalize.from_stats(*imagenet_stats)]
+    dls = sets.dataloaders(bs=4, device="cpu", after_item=[Resize(20), ToTensor, Flip], after_batch=later)
+    assert dls.one_batch()[0].shape == (4, 3, 20, 20) and Flip() in dls.train_ds.item_tfms
+    for wrong, says in ((Resize, "Call the class: Resize"), ([[Flip()]], "Write a star before it")):
+        with pytest.raises(ArgumentError, match=says):
+            sets.dataloaders(after_item=wrong)

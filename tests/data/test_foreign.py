@@ -306,3 +306,33 @@ def test_whose_it_is() -> None:
 
     kinds = {Mine: "torchvision", Theirs: "albumentations", v1.Resize: "torchvision v1", Image.Image: ""}
     assert {kind: library_of(kind) for kind in kinds} == kinds
+
+
+class Forgetful(A.HorizontalFlip):
+    """Loses a point, as some distortions do that move points by way of a picture."""
+
+    def apply_to_keypoints(self, keypoints: Any, **params: Any) -> Any:
+        return super().apply_to_keypoints(keypoints, **params)[:-1]
+
+
+def test_lost_points_are_told() -> None:
+    with pytest.raises(DataError, match="Forgetful made 10 of 11"):
+        apply_foreign(Forgetful(p=1.0), sample(), 1, Random(0))
+
+
+@pytest.mark.parametrize(
+    ("item_tfms", "batch_tfms", "says"),
+    [
+        ([A.Normalize()], [], r"Normalize.from_stats\(mean, std\)\. It gets the picture with its mask"),
+        ([lambda picture: np.asarray(picture) * 2.0], [], r"floats in \[0, 1\]"),
+        ([v2.Compose([v2.PILToTensor(), v2.SanitizeBoundingBoxes()])], [], "leave out what filters boxes"),
+        ([], [A.HorizontalFlip()], "Put it into `item_tfms`"),
+        ([], [v2.CutMix(num_classes=2)], r"cbs=CutMix\(\)"),
+    ],
+)
+def test_what_fails_says_what_to_do(item_tfms: Any, batch_tfms: Any, says: str) -> None:
+    block = DataBlock(ImageBlock, item_tfms=item_tfms, batch_tfms=batch_tfms, splitter=IndexSplitter([0]))
+    dls = block.dataloaders([noise(20, 20, seed) for seed in range(5)], bs=2, device="cpu")
+    with pytest.raises(DataError, match=says) as caught:
+        next(iter(dls.train))
+    assert len(str(caught.value)) < 800, "the repr of a picture"

@@ -241,3 +241,17 @@ def test_item_names() -> None:
     assert item_name(pd.Series({"a": 1}, name=12), 3) == "row 12"
     assert item_name((Path("a/b.jpg"), "cat"), 3) == item_name(("a/b.jpg", "cat"), 3) == "a/b.jpg"
     assert item_name(("some words", 1), 3) == item_name((), 3) == "item 3"
+
+
+def test_col_reader_of_tuples_and_of_columns_called_by_numbers() -> None:
+    frame = pd.DataFrame({"file": ["a"], "n": [3]})
+    (named,) = frame.itertuples()
+    assert ColReader("file")(named) == "a" and ColReader(2)(named) == 3 and ColReader(1)(("a", 3)) == 3
+    assert ColReader([1, 0], suff="!")(("a", 3)) == ["3!", "a!"]
+    for row, wrong in ((named, "nope"), (("a", 3), 2), (("a", 3), "file")):
+        with pytest.raises(DataError, match=f"no column {wrong!r}; the columns are"):
+            ColReader(wrong)(row)
+    turned = pd.DataFrame([["x", "y"]], columns=[1, 0])  # as pandas has it: the name, not the position
+    for row in (turned.iloc[0], TableItems(turned)[0], {1: "x", 0: "y"}):
+        assert (ColReader(1)(row), ColReader(0)(row), ColReader(-1, suff="")(row)) == ("x", "y", "y")
+    assert ColReader(0).read_all(TableItems(turned)) == ["y"]

@@ -309,3 +309,24 @@ def test_memory_stays_flat_over_epochs_of_many_items() -> None:
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert order.nbytes == 8_000_000 and held < 20_000_000
+
+
+def test_the_position_after_the_last_batch_is_the_next_epochs_first(photos: Path) -> None:
+    """In fixed order too: the transforms of training draw anew in each epoch."""
+    for shuffle in (True, False):
+        whole = loaders(photos, shuffle=shuffle).train
+        first, second = [list(whole) for _ in range(2)]
+        stopped, restarted = (loaders(photos, shuffle=shuffle).train for _ in range(2))
+        passing = iter(stopped)
+        for _ in first:
+            next(passing)
+        restarted.load_state_dict(stopped.state_dict())
+        for (x, y), (want_x, want_y) in zip(restarted, second, strict=True):
+            assert torch.equal(x, want_x) and torch.equal(y, want_y)
+
+
+@pytest.mark.parametrize("batches", [-1, 3, 99])
+def test_positions_that_are_not_there(batches: int) -> None:
+    loader = DataLoader(range(6), bs=2, seed=0)
+    with pytest.raises(ArgumentError, match="from 0 to 2"):
+        loader.load_state_dict({**loader.state_dict(), "batches": batches})

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import sys
 import tarfile
 from collections.abc import Callable
@@ -400,3 +401,35 @@ def test_damaged_shards_do_not_get_into_the_index(tmp_path: Path) -> None:
     source.parts(source.shards)
     assert list(json.loads((tmp_path / "rows.json").read_text())["shards"]) == [str(tmp_path / "a.tar")]
     assert list(source.broken) == [str(tmp_path / "b.tar")]
+
+
+def test_the_same_file_written_in_two_ways_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for k in range(2):
+        write_parquet(tmp_path / f"a-{k}.parquet", 10 * k, 10)
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "a-1.parquet")
+    for valid in ("a-1.parquet", tmp_path / "a-1.parquet", f"file://{tmp_path}/a-*.parquet", "link.parquet"):
+        with pytest.raises(DataError, match="in both"):
+            _ = ParquetSource("a-*.parquet", valid=valid).valid_shards
+    shards = ParquetSource(f"file://{tmp_path}/a-*.parquet").shards
+    assert [next(ParquetSource(shards).read(s, 0, 0))["x"] for s in shards] == [0.0, 10.0]
+
+
+class _Unreachable(CountingFileSystem):
+    """Raises what its own library raises, which is no OSError."""
+
+    protocol = ("unreachable",)
+
+    def _open(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("no such host")
+
+    glob = _open
+
+
+def test_errors_of_other_libraries_name_the_address() -> None:
+    fsspec.register_implementation("unreachable", _Unreachable, clobber=True)
+    for address in ("unreachable://a.parquet", "unreachable://*.parquet"):
+        with pytest.raises(DataError, match=rf"'{re.escape(address)}' is not readable \(no such host\)"):
+            ParquetSource(address, valid=address).measure(ParquetSource(address).shards[0])
+    with pytest.raises(ArgumentError, match="at least 1 shard"):
+        TarSource([])

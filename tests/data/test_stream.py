@@ -282,6 +282,9 @@ def test_weights_are_refused(numbers: ParquetSource) -> None:
     datasets = number_block().datasets(numbers)
     with pytest.raises(ArgumentError, match="wgts"):
         DataLoader(datasets.train, bs=4, wgts=[1.0] * 120)
+    for wgts in ([1.0] * 120, "balanced"):
+        with pytest.raises(ArgumentError, match="rows of shards"):
+            number_block().weighted_dataloaders(numbers, wgts)
 
 
 def test_new_shards_are_predicted_in_their_order(numbers: ParquetSource, tmp_path: Path) -> None:

@@ -174,3 +174,16 @@ def test_any_other_error_is_raised_as_it_is(photos: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.splitlines()[-1].startswith("fails   RuntimeError: mine")
     with pytest.raises(DataError):
         recipe().summary(photos / "nowhere")
+
+
+def test_no_end_of_an_error_is_cut_off(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for length in range(80, 90):  # lines as long as the width, and longer
+        frame = pd.DataFrame({"a": [1] * 12, "b" * length: [1] * 12})
+        fails(recipe(get_y=ColReader("nope"), get_items=lambda _, frame=frame: frame), photos, capsys)
+
+
+def test_a_step_is_one_line(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe(get_y=lambda path: f"a\n{path.parent.name}").summary(photos)
+    assert "CategoryBlock, 2 classes: a cat, a dog" in capsys.readouterr().out
+    with pytest.raises(DataError, match="Check where it comes from"):
+        DataBlock().summary([])

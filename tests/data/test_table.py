@@ -144,3 +144,14 @@ def test_a_label_that_cannot_be_read_is_named_with_its_row() -> None:
     )
     with pytest.raises(DataError, match=r"(?s)`get_y`.*'row 20'.*step 2 of Pipeline.*nan.*Mend step 2"):
         block.datasets(FRAME)
+
+
+def test_columns_of_the_same_name() -> None:
+    frame = pd.concat([FRAME, FRAME["n"]], axis=1)
+    with pytest.raises(DataError, match="'n' is there 2 times"):
+        TableItems(frame)
+
+
+def test_a_splitter_column_by_its_place_from_the_end_or_a_number_as_its_name() -> None:
+    assert ColSplitter(-2)(FRAME) == ([0, 2], [1, 3])
+    assert ColSplitter(7)(pd.DataFrame({7: [False, True]})) == ([0], [1])

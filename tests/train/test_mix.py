@@ -272,3 +272,12 @@ def test_bad_alpha(alpha: float) -> None:
     for make in (MixUp, CutMix):
         with pytest.raises(ArgumentError, match="alpha"):
             make(alpha)
+
+
+def test_a_batch_is_mixed_once() -> None:
+    with pytest.raises(TrainingError, match="once"):
+        digit_learner(cbs=[MixUp(), CutMix()]).fit(1)
+    both = digit_learner(cbs=MixUp())
+    both.fit(1)
+    with pytest.raises(TrainingError, match="once"):
+        both.fit(1, cbs=MixUp())

@@ -259,7 +259,9 @@ def test_aug_transforms_list() -> None:
     assert aug_transforms(do_flip=False, **flips) == [Flip(0.5, vertical=True)]
     assert setup_aug_tfms(aug_transforms()) == aug_transforms()
     assert aug_transforms(mode="bilinear", align_corners=False, batch=False) == aug_transforms()
-    assert aug_transforms(xtra_tfms=[Rotate(90)])[-1] == Rotate(90)
+    assert (
+        aug_transforms(xtra_tfms=[Rotate(90)])[-1] == aug_transforms(xtra_tfms=Rotate(90))[-1] == Rotate(90)
+    )
     assert aug_transforms(size=64)[-1] == Resize(64, "squish")
     assert aug_transforms(size=64, min_scale=0.5)[-1].min_scale == 0.5
 
@@ -388,7 +390,7 @@ def test_a_failing_callable_is_named_with_its_item(fails: Any, says: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"), [("no callable", "no callable"), (Flip, r"Flip\.\nCall the class: Flip")]
+    ("wrong", "says"), [("no callable", "no callable"), (Resize, r"Resize\.\nCall the class: Resize")]
 )
 def test_what_is_no_transform_is_refused_when_the_recipe_is_written(wrong: Any, says: str) -> None:
     with pytest.raises(ArgumentError, match=says):

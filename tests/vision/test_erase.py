@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 from typing import Any
 
@@ -192,8 +193,18 @@ def test_thin_pictures() -> None:
         lambda: CutOut(0),
         lambda: CutOut(1.5),
         lambda: CutOut(count=0),
+        lambda: CutOut(count=1.5),
+        lambda: RandomErasing(max_count=1.5),
+        lambda: erased(RandomErasing(1.0, fill=(0.1, 0.2, 0.3)), WHITE[..., 0]),
     ],
 )
 def test_bad_arguments(make: Any) -> None:
     with pytest.raises(ArgumentError):
         make()
+
+
+def test_levels_as_arrays_and_tensors() -> None:
+    for make in (list, np.array, torch.tensor):
+        assert (
+            json.dumps(RandomErasing(fill=make([0.25, 0.5, 1.0])).arguments()["fill"]) == "[0.25, 0.5, 1.0]"
+        )

@@ -198,6 +198,7 @@ def test_floats_like_bytes_and_statistics(step: Any) -> None:
         lambda: RandAugment(2, -1),
         lambda: RandAugment(pad_mode="nothing"),
         lambda: TrivialAugment("nothing"),
+        lambda: RandAugment(1.5),
     ],
 )
 def test_bad_arguments(make: Any) -> None:

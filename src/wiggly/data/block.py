@@ -236,7 +236,12 @@ class DataBlock:
         )
 
     def weighted_dataloaders(
-        self, source: Any, wgts: Weights, bs: int = 64, **options: Unpack[LoadingOptions]
+        self,
+        source: Any,
+        wgts: Weights,
+        bs: int = 64,
+        verbose: bool = False,
+        **options: Unpack[LoadingOptions],
     ) -> DataLoaders:
         """Loaders whose training items are drawn at random with replacement, in proportion to weights. An
         epoch has as many draws as there are training items; validation is as ever.
@@ -246,6 +251,7 @@ class DataBlock:
             wgts: One number per item of the source, in its order; or "balanced", which draws each class of
                 the target equally often.
             bs: Items per training batch.
+            verbose: Print each step.
             options: What `dataloaders` takes by name.
 
         Raises:
@@ -261,7 +267,8 @@ class DataBlock:
         """
         options["dl_type"] = options.get("dl_type", self.dl_type)
         options["after_batch"] = split_batch_tfms(self.batch_tfms)[1]
-        return self._build(source, Steps(None)).weighted_dataloaders(wgts, bs, **options)
+        datasets = self._build(source, Steps(print if verbose else None))
+        return datasets.weighted_dataloaders(wgts, bs, **options)
 
     def _build(self, source: Any, steps: Steps) -> Datasets:
         found = source if self.get_items is None else _called("get_items", self.get_items, source)
@@ -299,10 +306,13 @@ class DataBlock:
     def _items(self, found: Any, source: Any) -> Sequence[Any]:
         items = as_items(found)
         if len(items) == 0:
+            folder = isinstance(source, (str, Path))
             raise DataError(
                 "there must be at least 2 items",
                 f"{describe(source)} gave none",
-                "Check the folder and the file suffixes (.jpg, .png, ...); sub-folders are searched too.",
+                "Check the folder and the file suffixes (.jpg, .png, ...); sub-folders are searched too."
+                if folder
+                else "Check where it comes from, and `get_items` if there is one.",
             )
         return items
 

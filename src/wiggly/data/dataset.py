@@ -17,6 +17,7 @@ from torch import Tensor
 from wiggly.data.base import Block, brought_transforms
 from wiggly.data.items import item_name
 from wiggly.data.keeping import Keeping
+from wiggly.data.own import item_advice
 from wiggly.data.pipeline import read_all
 from wiggly.data.transform import apply_item_transform, is_fused, transform_names
 from wiggly.data.vocab import Vocab
@@ -216,12 +217,12 @@ class Dataset(Sequence[tuple[Any, ...]]):
             reason = (
                 f"{error.rule}; {error.received}"  # what it returned is no picture
                 if isinstance(error, WigglyError)
-                else f"it raised {type(error).__name__}: {error}"
+                else f"it raised {type(error).__name__}: {error!s:.300}"  # some hold a whole picture
             )
             raise DataError(
                 f"the transform {transform_names([transform])[0]} must work on every item",
                 f"{reason} (on '{self.item_name(position)}')",
-                "A callable in `item_tfms` gets a PIL image and returns an image or a uint8 array (h, w, c).",
+                item_advice(transform),
             ) from error
 
     @property

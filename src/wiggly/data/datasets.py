@@ -6,8 +6,9 @@ builds this from a recipe; by hand it is for those who have the parts already. R
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Self, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from wiggly.data.loaders import DataLoaders, Recipe
 from wiggly.data.loading import LoadingOptions
 from wiggly.data.pipeline import Pipeline
 from wiggly.data.split import Splitter, check_split
+from wiggly.data.stream import ShardDataset
 from wiggly.data.vocab import Vocab
 from wiggly.errors import ArgumentError, LabelError
 from wiggly.records import Split
@@ -201,12 +203,25 @@ class Datasets(Sequence[Dataset]):
             raise ArgumentError(
                 '`wgts` must be one number per item, or "balanced"', f"it is {wgts!r}", "Pass one of these."
             )
+        if isinstance(self.train, ShardDataset):
+            raise ArgumentError(
+                "`wgts` needs items that can be had in any order",
+                "the items are rows of shards",
+                "Use `dataloaders`.",
+            )
         weights = self._balanced() if isinstance(wgts, str) else self._of_training(wgts)
         options["shuffle"] = True  # so that a smaller last batch is left out
         train, valid = self.train, self.valid
         return DataLoaders.from_dsets(train, valid, bs, wgts=weights, recipe=self._recipe, **options)
 
-    def _of_training(self, wgts: Sequence[float]) -> Sequence[float]:
+    def _of_training(self, wgts: Any) -> Sequence[float]:
+        # A Series goes by place, whatever its own index says; a dict has no places.
+        if not hasattr(wgts, "__len__") or isinstance(wgts, Mapping):
+            raise ArgumentError(
+                '`wgts` must be one number per item, or "balanced"',
+                f"it is a {type(wgts).__name__}",
+                "Pass a list.",
+            )
         if len(wgts) == len(self.items):
             return np.asarray(wgts)[np.asarray(self.splits.train)].tolist()
         if len(wgts) != len(self.train):
@@ -230,8 +245,12 @@ class Datasets(Sequence[Dataset]):
 
 
 def made_block(block: BlockLike) -> Block:
-    """A block from an instance, a class, or whatever makes one without arguments."""
-    return block if isinstance(block, Block) else block()
+    """A block from an instance, a class, or whatever makes one without arguments.
+
+    Of an instance a copy is fitted: one that stands twice in a recipe, or in several recipes, would otherwise
+    take the labels it met last everywhere.
+    """
+    return copy.copy(block) if isinstance(block, Block) else block()
 
 
 def _side(steps: Any) -> tuple[Getter, Block]:

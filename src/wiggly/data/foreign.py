@@ -154,14 +154,18 @@ def _replaced(
             changed[k] = old.replaced(new)
             size = size or changed[k].size
         elif size is None or len(new) != len(_coordinates(old)):
-            raise DataError(
-                "a transform must keep every point and box",
-                f"{_named(transform)} made {len(new)} of {len(_coordinates(old))} {old.kind}",
-                "Leave out what filters them: wiggly drops boxes that leave the picture, with their labels.",
-            )
+            raise _lost(transform, len(new), len(_coordinates(old)), old.kind)
         else:
             changed[k] = old.replaced(new, size)
     return tuple(changed)
+
+
+def _lost(transform: Any, left: int, had: int, what: str) -> DataError:
+    return DataError(
+        "a transform must keep every point and box",
+        f"{_named(transform)} made {left} of {had} {what}",
+        "Leave out what filters them: wiggly drops boxes that leave the picture, with their labels.",
+    )
 
 
 def _coordinates(value: Any) -> Array:
@@ -302,8 +306,11 @@ def _by_albumentations(transform: Any, values: Sequence[Any], random: Random) ->
         whole = np.concatenate(points)
         known = np.isfinite(whole).all(1)
         found = mine(**named, keypoints=whole[known] - 0.5)
+        back = np.asarray(found["keypoints"], dtype=np.float64).reshape(-1, 2)
+        if len(back) != known.sum():
+            raise _lost(transform, len(back), int(known.sum()), "points and corners of boxes")
         moved = whole.copy()
-        moved[known] = np.asarray(found["keypoints"], dtype=np.float64).reshape(-1, 2) + 0.5
+        moved[known] = back + 0.5
     if moved is None:
         others = [_coordinates(value) for value in coordinates]
     else:

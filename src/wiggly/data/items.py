@@ -253,10 +253,11 @@ class using_attr:
 
 
 class ColReader:
-    """Reads one or several columns of a row.
+    """Reads one or several columns of a row of a table, of a dict or of a tuple.
 
     Args:
-        cols: A column's name or position, or a list of them (then a list is returned).
+        cols: A column's name or position, or a list of them (then a list is returned). A whole number is a
+            position, unless a column is called by it.
         pref: Put before the value. A folder given as a `Path` is joined to it; an absolute path stays as it
             is.
         suff: Put after the value, e.g. ".jpg".
@@ -326,19 +327,26 @@ class ColReader:
 def _cell(row: Any, col: str | int) -> Any:
     if type(row) is Row:
         return row.cell(col)
+    is_tuple = issubclass(type(row), tuple)
     try:
-        if isinstance(col, int):
-            return row.iloc[col] if hasattr(row, "iloc") else list(row.values())[col]
-        return row[col] if hasattr(row, "__getitem__") else getattr(row, col)
+        if isinstance(col, str):
+            return getattr(row, col) if is_tuple or not hasattr(row, "__getitem__") else row[col]
+        if is_tuple or col in _names(row):
+            return row[col]
+        return row.iloc[col] if hasattr(row, "iloc") else list(row.values())[col]
     except (KeyError, IndexError, AttributeError, TypeError):
-        known = (
-            row.index if hasattr(row, "index") and not callable(row.index) else getattr(row, "keys", list)()
-        )
         raise DataError(
             "the table must have the column that is read",
-            f"there is no column {col!r}; the columns are {[str(n) for n in known]}",
+            f"there is no column {col!r}; the columns are {[str(n) for n in _names(row)]}",
             "Check the column's name or position.",
         ) from None
+
+
+def _names(row: Any) -> list[Any]:
+    """The columns of a row: of a Series its index, of a dict its keys, of a tuple its fields or positions."""
+    if isinstance(row, tuple):
+        return list(getattr(row, "_fields", range(len(cast("tuple[Any, ...]", row)))))
+    return list(row.index if not callable(getattr(row, "index", list)) else getattr(row, "keys", list)())
 
 
 def as_items(source: Any) -> Sequence[Any]:

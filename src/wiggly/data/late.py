@@ -16,6 +16,7 @@ from torch import Tensor
 from wiggly.data.base import Block, brought_transforms
 from wiggly.data.dataset import Dataset
 from wiggly.data.foreign import apply_to_batch, drawing_from, library_of
+from wiggly.data.own import batch_advice
 from wiggly.data.transform import Transform, is_active, is_fused, transform_names
 from wiggly.errors import DataError
 from wiggly.records import Batch
@@ -106,12 +107,12 @@ def _called(transform: Any, images: Tensor) -> Tensor:
         raise DataError(
             f"the callable {name} in `batch_tfms` must accept every batch",
             f"it raised {type(error).__name__}: {error} on a batch of shape {tuple(images.shape)}",
-            "It gets the images as a float tensor (n, c, h, w) in [0, 1] and returns one like it.",
+            batch_advice(transform),
         ) from error
     if not isinstance(changed, Tensor) or changed.shape[:1] != images.shape[:1]:
         raise DataError(
             f"the callable {name} in `batch_tfms` must return a tensor with one row per item",
             f"it returned {tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__}",
-            "It gets the images as a float tensor (n, c, h, w) in [0, 1] and returns one like it.",
+            batch_advice(transform),
         )
     return changed

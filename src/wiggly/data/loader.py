@@ -160,8 +160,13 @@ class DataLoader(Ordered):
             if len(batch):
                 yield batch
         self._done = 0
-        if self._is_drawn or getattr(self.dataset, "train", False):
+        if self._counts_epochs:
             self.epoch = epoch + 1
+
+    @property
+    def _counts_epochs(self) -> bool:
+        # In fixed order the transforms of training still draw anew.
+        return self._is_drawn or bool(getattr(self.dataset, "train", False))
 
     def look(self, n: int | None = None) -> Batch:
         """A first batch (of `n` items) for looking at; draws anew each time and leaves training's draws
@@ -174,7 +179,7 @@ class DataLoader(Ordered):
         for batch in self._run(epoch, None, most=n or self.bs):
             if len(batch):
                 return batch
-        names = ", ".join(list(self.bad_items)[:3])
+        names = ", ".join(list(self.bad_items)[:3]) or "there are no items"
         raise DataError(
             "at least 1 item of a batch must be readable", f"none is: {names}", "Repair or remove them."
         )

@@ -6,7 +6,8 @@ both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -73,7 +74,9 @@ def make_loaders(
 
     Raises:
         ArgumentError: wiggly's own transforms for samples that were not made by blocks.
+        TypeError: There is no such option.
     """
+    _check_known(options)
     own, callables = split_batch_tfms(as_transforms(options.get("after_batch")))
     added = [*as_transforms(options.get("after_item")), *own]
     sides = [_with_transforms(dataset, added, callables) for dataset in (train_ds, valid_ds)]
@@ -91,6 +94,14 @@ def make_loaders(
     dl_type = options.get("dl_type", DataLoader)
     train = dl_type(sides[0], bs, shuffle=shuffle, drop_last=shuffle, wgts=wgts, **shared)
     return train, dl_type(sides[1], bs if val_bs is None else val_bs, **shared)
+
+
+def _check_known(options: Mapping[str, Any]) -> None:
+    unknown = [name for name in options if name not in LoadingOptions.__annotations__]
+    if unknown:  # Python itself says so only of arguments that are written out
+        near = get_close_matches(unknown[0], LoadingOptions.__annotations__)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise TypeError(f"loaders have no option {unknown[0]!r}{hint}")
 
 
 def _with_transforms(dataset: Any, added: list[Any], later: Sequence[Any]) -> Any:

@@ -73,6 +73,11 @@ class Ordered:
     def _is_drawn(self) -> bool:
         return self.shuffle or self._cumulative is not None
 
+    @property
+    def _counts_epochs(self) -> bool:
+        """Whether one pass differs from the next."""
+        return self._is_drawn
+
     def __len__(self) -> int:
         n = self.n_items
         return n // self.bs if self.drop_last else -(-n // self.bs)
@@ -182,7 +187,7 @@ class Ordered:
         """
         whole = self._done >= len(self)
         return {
-            "epoch": self.epoch + (whole and self._is_drawn),
+            "epoch": self.epoch + (whole and self._counts_epochs),
             "batches": 0 if whole else self._done,
             "seed": self.seed,
             "bs": self.bs,
@@ -197,7 +202,7 @@ class Ordered:
             state: What `state_dict` returned.
 
         Raises:
-            ArgumentError: It is of a loader with another number of items or batch size.
+            ArgumentError: It is of a loader with another number of items or batch size, or no such position.
         """
         mine = {"bs": self.bs, "n_items": self.n_items}
         theirs = {name: state.get(name) for name in mine}
@@ -206,6 +211,12 @@ class Ordered:
                 "a position can be loaded into a loader of the same items and batch size",
                 f"it is of {theirs}, this loader has {mine}",
                 "Build the loader as it was when the position was saved.",
+            )
+        if not 0 <= int(state["batches"]) < max(1, len(self)):
+            raise ArgumentError(
+                f"`batches` of a position must be from 0 to {len(self) - 1}",
+                f"it is {state['batches']}",
+                "Load what `state_dict` returned.",
             )
         self.epoch, self.seed = int(state["epoch"]), int(state["seed"])
         self._start = self._done = int(state["batches"])

@@ -1,7 +1,7 @@
 """What a transform of the user's own is called with: finished values, chosen by the type it asks for.
 
-In: a method `encodes` and the values of a sample. Out: the type it is annotated with, values after it. Read
-next: `transform.py`.
+In: a method `encodes` and the values of a sample. Out: the type it is annotated with, values after it; what
+to do about one that fails. Read next: `transform.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Callable
 from types import UnionType
 from typing import Any, cast
 
+from wiggly.data.foreign import library_of
 from wiggly.errors import DataError
 
-__all__ = ["annotated_type", "is_shown_as", "on_sample"]
+__all__ = ["annotated_type", "batch_advice", "is_shown_as", "item_advice", "on_sample"]
 
 
 def annotated_type(method: Callable[[Any], Any]) -> tuple[type, ...] | None:
@@ -76,3 +77,27 @@ def _finished(value: Any) -> tuple[Any, Any]:
     seen: list[Any] = []
     done = value.mapped(lambda shown: seen.append(shown) or shown)
     return done, seen[0]
+
+
+def item_advice(transform: Any) -> str:
+    """What to do about a transform in `item_tfms` that fails, or does not return what it should."""
+    normalising = "Leave normalising to `batch_tfms`: Normalize.from_stats(mean, std)."
+    if library_of(type(transform)):
+        return (
+            f"{normalising} It gets the picture with its mask, points and boxes, no labels: leave out what "
+            "filters boxes, too; those that leave the picture are dropped with their labels."
+        )
+    return (
+        "A callable in `item_tfms` gets a PIL image and returns an image, a uint8 array (h, w, c), or floats "
+        f"in [0, 1]. {normalising}"
+    )
+
+
+def batch_advice(transform: Any) -> str:
+    """The same for one in `batch_tfms`."""
+    library = library_of(type(transform))
+    if library == "albumentations":
+        return "Put it into `item_tfms`: it takes one picture at a time."
+    if library and type(transform).__name__ in ("MixUp", "CutMix"):
+        return f"Take wiggly's own, a callback of the learner: cbs={type(transform).__name__}()."
+    return "It gets the images as a float tensor (n, c, h, w) in [0, 1] and returns one like it."

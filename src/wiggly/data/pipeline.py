@@ -99,4 +99,5 @@ def function_name(f: Any) -> str:
     if callable(func):
         return f"partial({function_name(func)})"
     shown = repr(f)
-    return f"a {type(f).__name__}" if " object at 0x" in shown else shown
+    kind = type(f).__name__
+    return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}" if " object at 0x" in shown else shown

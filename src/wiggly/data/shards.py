@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from wiggly.errors import ArgumentError, DataError, DependencyError
+from wiggly.errors import ArgumentError, DataError, DependencyError, WigglyError
 
 __all__ = ["DamagedShard", "ShardRow", "Source", "UnreadColumn", "expand_braces"]
 
@@ -173,6 +174,10 @@ class Source(ABC):
         if buffer < 1:
             raise ArgumentError("`buffer` must be at least 1", f"it is {buffer}", "Pass e.g. buffer=1000.")
         self.addresses, self.valid_addresses = _texts(addresses), _texts(valid if valid is not None else ())
+        if not self.addresses:
+            raise ArgumentError(
+                "`addresses` must name at least 1 shard", "it is empty", "Pass e.g. 'photos-*.tar'."
+            )
         self.index, self.buffer = index, buffer
         self.storage_options = dict(storage_options or {})
         self.broken: dict[str, str] = {}  # shards whose rows could not all be counted -> reason
@@ -188,7 +193,8 @@ class Source(ABC):
     def valid_shards(self) -> list[str]:
         """Every shard of `valid`."""
         found = self._listed(self.valid_addresses)
-        shared = sorted(set(found) & set(self.shards))
+        training = {self._place_of(shard) for shard in self.shards}
+        shared = [shard for shard in found if self._place_of(shard) in training]
         if shared:
             raise DataError(
                 "no shard may be in training and validation",
@@ -196,6 +202,11 @@ class Source(ABC):
                 "Change `addresses` or `valid`; scores are meaningless otherwise.",
             )
         return found
+
+    def _place_of(self, shard: str) -> str:
+        """The same text for every way to write an address on this machine's disk."""
+        path = self.local(shard)
+        return shard if path is None else os.path.realpath(path)
 
     def _listed(self, addresses: Sequence[str]) -> list[str]:
         names = [name for address in addresses for one in expand_braces(address) for name in self._glob(one)]
@@ -206,14 +217,15 @@ class Source(ABC):
             return [address]
         head, chain, rest = address.partition("::")
         filesystem, path = self._place(address)
-        paths = sorted(str(p) for p in filesystem.glob(path))
+        with _reaching(address):
+            paths = sorted(str(p) for p in filesystem.glob(path))
         if not paths:
             raise DataError(
                 "`addresses` must name at least 1 shard",
                 f"'{address}' matches none",
                 f"Check the spelling; the current folder is '{Path.cwd()}'.",
             )
-        if "://" not in head:
+        if "://" not in head or self.local(address) is not None:
             return paths
         protocol = head.partition("://")[0]
         return [p if "://" in p else f"{protocol}://{p.lstrip('/')}{chain}{rest}" for p in paths]
@@ -234,7 +246,7 @@ class Source(ABC):
             raise ArgumentError(
                 "an address must be one that fsspec knows", f"'{address}' is not: {error}", "Mend it."
             ) from error
-        except OSError as error:
+        except Exception as error:
             raise unreachable(address, error) from error
 
     @contextlib.contextmanager
@@ -246,10 +258,8 @@ class Source(ABC):
         """
         # Held here: an archive's file system closes the archive when nobody refers to it any more.
         filesystem, path = self._place(shard)
-        try:
+        with _reaching(shard):
             file = filesystem.open(path, "rb")
-        except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-            raise unreachable(shard, error) from error
         with file:
             yield file
 
@@ -376,7 +386,18 @@ def _texts(addresses: Addresses) -> list[str]:
     return [str(address) for address in several]
 
 
-def unreachable(address: str, error: OSError) -> DataError:
+@contextlib.contextmanager
+def _reaching(address: str) -> Generator[None]:
+    """Each file system has errors of its own for what cannot be reached."""
+    try:
+        yield
+    except WigglyError:
+        raise
+    except Exception as error:
+        raise unreachable(address, error) from error
+
+
+def unreachable(address: str, error: Exception) -> DataError:
     """What to raise when a shard is not there."""
     reason = "missing" if isinstance(error, FileNotFoundError) else f"not readable ({error})"
     fix = "Check the address, the permissions, and `storage_options`."

@@ -234,27 +234,14 @@ class ColSplitter:
     def __call__(self, items: Any) -> Split:
         import narwhals as nw
 
-        native = items.table if isinstance(items, TableItems) else items
-        if not nw.dependencies.is_into_dataframe(native):
+        if not (isinstance(items, TableItems) or nw.dependencies.is_into_dataframe(items)):
             raise DataError(
                 "ColSplitter needs a table",
-                f"the items are a {type(native).__name__}",
+                f"the items are a {type(items).__name__}",
                 "Pass a DataFrame as the source.",
             )
-        frame = nw.from_native(native, eager_only=True)
-        if isinstance(self.col, str) and self.col not in frame.columns:
-            raise DataError(
-                "the table must have the column that splits it",
-                f"there is no {self.col!r} among {frame.columns}",
-                "Pass ColSplitter(col=...).",
-            )
-        if isinstance(self.col, int) and not 0 <= self.col < len(frame.columns):
-            raise DataError(
-                "the table must have the column that splits it",
-                f"there is no column {self.col}; it has {len(frame.columns)}",
-                "Count columns from 0, or pass the column's name.",
-            )
-        values = frame[:, self.col].to_list() if isinstance(self.col, int) else frame[self.col].to_list()
+        table = items if isinstance(items, TableItems) else TableItems(items)
+        values = table.column(self.col)
         if self.on is None:
             return _by_marks([v if type(v) is bool else _truth(v) for v in values])
         wanted = set(self.on) if isinstance(self.on, (list, tuple, set)) else {self.on}  # pyright: ignore[reportUnknownArgumentType]

@@ -58,13 +58,16 @@ class Steps:
 
     def write(self, line: Line) -> None:
         """A line whose time in milliseconds has been taken already."""
-        if self._write is None:
-            return
         name, text, spent = line
         timing = "" if spent is None else f"{spent:,.1f} ms"
         room = WIDTH - NAME_WIDTH - len(timing) - 1
+        text = " ".join(text.splitlines())
         text = text if len(text) <= room else f"{text[: room - 1]}…"
-        self._write(f"{name:<{NAME_WIDTH}}{text:<{room + 1}}{timing}".rstrip())
+        self._put(name, f"{text:<{room + 1}}{timing}")
+
+    def _put(self, name: str, text: str) -> None:
+        if self._write is not None:
+            self._write(f"{name:<{NAME_WIDTH}}{text}".rstrip())
 
     @contextmanager
     def failing(self) -> Generator[None]:
@@ -80,7 +83,7 @@ class Steps:
             ]
             for name, text in parts:
                 for k, line in enumerate(_wrapped(text)):
-                    self.write(("" if k else name, line, None))
+                    self._put("" if k else name, line)
             raise
 
 

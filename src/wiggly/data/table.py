@@ -108,6 +108,9 @@ class TableItems(Sequence[Any]):
     Args:
         table: A pandas, polars or pyarrow table, or anything narwhals takes.
 
+    Raises:
+        DataError: Two columns have the same name.
+
     Example:
         >>> import pandas as pd
         >>> items = TableItems(pd.DataFrame({"file": list("abc")}))
@@ -117,7 +120,7 @@ class TableItems(Sequence[Any]):
 
     def __init__(self, table: Any) -> None:
         self._whole: Any = table
-        self._frame = nw.from_native(table, eager_only=True)
+        self._frame = _framed(table)
         self._rows: npt.NDArray[np.int64] | None = None
         self._cells: dict[int, Callable[[int], Any]] = {}
         self.columns: list[Any] = list(self._frame.columns)
@@ -154,7 +157,7 @@ class TableItems(Sequence[Any]):
             DataError: There is no such column.
         """
         count = len(self.columns)
-        named = self.places.get(column) if isinstance(column, str) else None
+        named = self.places.get(column)  # a column may be called by a whole number
         if named is None and isinstance(column, int) and -count <= column < count:
             named = column % count
         if named is None:
@@ -198,6 +201,19 @@ class TableItems(Sequence[Any]):
 
     def _at(self, position: int) -> int:
         return position if self._rows is None else int(self._rows[position])
+
+
+def _framed(table: Any) -> nw.DataFrame[Any]:
+    try:
+        return nw.from_native(table, eager_only=True)
+    except nw.exceptions.DuplicateError as error:
+        names = [str(name) for name in table.columns]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(
+            "the columns of a table must have different names",
+            f"{twice!r} is there {names.count(twice)} times",
+            "Rename or drop one, e.g. with df.loc[:, ~df.columns.duplicated()].",
+        ) from error
 
 
 def _reader(table: Any, frame: nw.DataFrame[Any], place: int) -> Callable[[int], Any]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from random import Random
 from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
-from wiggly.data.foreign import apply_foreign, drawing_from, on_value
+from wiggly.data.foreign import apply_foreign, drawing_from, library_of, on_value
 from wiggly.data.own import annotated_type, is_shown_as, on_sample
 from wiggly.errors import ArgumentError, BundleError
 
@@ -259,20 +260,35 @@ def as_transforms(given: Any) -> list[Any]:
     """What a user gave as `item_tfms` or `batch_tfms`, as a list.
 
     Raises:
-        ArgumentError: One is no transform and cannot be called, or is a class instead of an object.
+        ArgumentError: One is no transform and cannot be called, or is a class that needs arguments.
     """
     if given is None:
         return []
-    found: list[Any] = list(cast("Sequence[Any]", given)) if isinstance(given, (list, tuple)) else [given]
+    several = isinstance(given, (list, tuple))
+    found = [_made(one) for one in (cast("Sequence[Any]", given) if several else [given])]
     for transform in found:
         if isinstance(transform, type) or not (isinstance(transform, Transform) or callable(transform)):
             shown = transform.__name__ if isinstance(transform, type) else repr(transform)
             raise ArgumentError(
                 "`item_tfms` and `batch_tfms` take transforms and callables",
                 f"one is {shown}",
-                f"Call the class: {shown}(...)." if isinstance(transform, type) else "Leave it out.",
+                f"Call the class: {shown}(...)." if isinstance(transform, type) else _fix_of(transform),
             )
     return found
+
+
+def _fix_of(transform: Any) -> str:
+    nested = isinstance(transform, (list, tuple))
+    return "Write a star before it: [Resize(224), *aug_transforms()]." if nested else "Leave it out."
+
+
+def _made(transform: Any) -> Any:
+    """Of a class of transforms an object, if it can be made without arguments; fastai's readers write
+    `ToTensor` as well as `ToTensor()`."""
+    if isinstance(transform, type) and (issubclass(transform, Transform) or library_of(transform)):
+        with suppress(TypeError):
+            return transform()
+    return transform
 
 
 def split_batch_tfms(batch_tfms: Sequence[Any]) -> tuple[list[Any], list[Any]]:

@@ -24,6 +24,10 @@ from wiggly.train.losses import checked_loss
 __all__ = ["CutMix", "MixUp"]
 
 
+class _MixedBatch(Batch):
+    """A batch that has been mixed: a second time its losses would no longer fit the pictures."""
+
+
 class _Mix(Callback):
     """Mixes every training batch with itself, moved on by one row."""
 
@@ -60,10 +64,16 @@ class _Mix(Callback):
         if not state.training or state.batch is None:
             return
         batch = state.batch
+        if isinstance(batch, _MixedBatch):
+            raise TrainingError(
+                "a batch can be mixed once",
+                f"{type(self).__name__} got one that another callback has mixed",
+                "Pass MixUp() or CutMix(), one of them.",
+            )
         if state.batch_index == 0:
             self.check(batch)
         inputs, self.lam = self.mix(batch.inputs, self._random(batch))
-        state.batch = Batch(inputs, batch.targets, batch.positions)
+        state.batch = _MixedBatch(inputs, batch.targets, batch.positions)
 
     def after_loss(self, state: State) -> None:
         if not state.training or state.batch is None:
@@ -94,7 +104,7 @@ class MixUp(_Mix):
 
     Raises:
         ArgumentError: `alpha` is not above 0.
-        TrainingError: At the first batch, if an input is no float.
+        TrainingError: At the first batch, if an input is no float, or CutMix is there too.
 
     Example:
         >>> MixUp(0.2).alpha
@@ -118,7 +128,7 @@ class CutMix(_Mix):
 
     Raises:
         ArgumentError: `alpha` is not above 0.
-        TrainingError: At the first batch, if an input is no image, or a target is one.
+        TrainingError: At the first batch, if an input is no image, a target is one, or MixUp is there too.
 
     Example:
         >>> black_and_white = torch.stack([torch.zeros(1, 8, 8), torch.ones(1, 8, 8)])

@@ -29,6 +29,7 @@ from wiggly.data.items import (
     RegexLabeller,
     get_files,
     get_image_files,
+    get_text_files,
     parent_label,
     using_attr,
 )
@@ -204,6 +205,7 @@ __all__ = [
     "get_annotations",
     "get_files",
     "get_image_files",
+    "get_text_files",
     "imagenet_stats",
     "load_bundle",
     "load_learner",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar
 
-from wiggly.data.transform import Transform
+from wiggly.data.transform import Transform, as_transforms
 from wiggly.errors import ArgumentError
 from wiggly.vision.draws import (
     GeometricTransform,
@@ -117,7 +117,11 @@ class Zoom(_InPlaceTransform):
         check_probability(self.p)
         check_pad_mode(self.pad_mode)
         fits = 0 < self.min_zoom <= self.max_zoom
-        check(fits, "`min_zoom` must be above 0 and at most `max_zoom`", self.min_zoom, "Pass e.g. 1.0.")
+        zooms = f"min_zoom={self.min_zoom}, max_zoom={self.max_zoom}"
+        if not fits:
+            raise ArgumentError(
+                "`min_zoom` must be above 0 and at most `max_zoom`", zooms, "Pass both, e.g. 0.9 and 1.1."
+            )
         check(self.draw is None or self.draw > 0, "`draw` must be above 0", self.draw, "1 changes nothing.")
 
     def matrix(self, random: Random, size: tuple[int, int]) -> Matrix:
@@ -245,7 +249,7 @@ def aug_transforms(
     max_warp: float = 0.2,
     p_affine: float = 0.75,
     p_lighting: float = 0.75,
-    xtra_tfms: Sequence[Any] | None = None,
+    xtra_tfms: Any = None,
     size: Size | None = None,
     mode: str = "bilinear",
     pad_mode: str = PadMode.Reflection,
@@ -271,7 +275,7 @@ def aug_transforms(
         max_warp: Perspective; 0 for none.
         p_affine: Probability of each of rotation, zoom and perspective.
         p_lighting: Probability of each of brightness and contrast.
-        xtra_tfms: More transforms at the end.
+        xtra_tfms: A transform or a list of them, put at the end.
         size: Final size in pixels: a number, or (height, width).
         mode: "bilinear" for images; masks always take the nearest pixel.
         pad_mode: What lies outside the picture.
@@ -288,6 +292,8 @@ def aug_transforms(
     """
     _check_mode(mode, batch)
     rotate, light, warp = max_rotate * mult, max_lighting * mult, max_warp * mult
+    for name, product in (("max_lighting", light), ("max_warp", warp)):
+        check(0 <= product < 1, f"`{name}` times `mult` must be in [0, 1)", product, "Pass a smaller one.")
     tfms: list[Any] = []
     if do_flip:
         tfms.append(Dihedral(0.5) if flip_vert else Flip(0.5))
@@ -308,7 +314,7 @@ def aug_transforms(
         raise ArgumentError(
             "`min_scale` needs `size`", f"it is {min_scale} without a size", "Pass size=224 as well."
         )
-    return [*tfms, *(xtra_tfms or [])]
+    return [*tfms, *as_transforms(xtra_tfms)]
 
 
 def _check_mode(mode: str, batch: bool) -> None:

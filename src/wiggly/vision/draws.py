@@ -25,6 +25,7 @@ __all__ = [
     "PadMode",
     "Size",
     "check",
+    "check_count",
     "check_max_lighting",
     "check_pad_mode",
     "check_probability",
@@ -135,6 +136,12 @@ def check(condition: bool, rule: str, received: object, fix: str) -> None:
     """Raises an `ArgumentError` unless the condition holds."""
     if not condition:
         raise ArgumentError(rule, f"it is {received!r}", fix)
+
+
+def check_count(n: int, name: str) -> None:
+    """Raises an `ArgumentError` unless it is a whole number above 0."""
+    fits = hasattr(n, "__index__") and n >= 1
+    check(fits, f"`{name}` must be a whole number from 1 on", n, f"Pass e.g. {name}=1.")
 
 
 def check_probability(p: float, name: str = "p") -> None:

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wiggly.data.transform import Transform
+from wiggly.errors import ArgumentError
 from wiggly.vision.colour import GREY, look_up, table
-from wiggly.vision.draws import check, check_probability
+from wiggly.vision.draws import check, check_count, check_probability
 from wiggly.vision.geometry import Geometry
 
 __all__ = ["CutOut", "Hole", "RandomErasing"]
@@ -108,6 +109,12 @@ def _inside(corners: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[np
 
 def _levels_of(fill: Fill, channels: int) -> tuple[float, ...]:
     if isinstance(fill, tuple):
+        if len(fill) not in (1, channels):
+            raise ArgumentError(
+                "`fill` must have one level, or one per channel",
+                f"it has {len(fill)} for {channels}",
+                "Pass e.g. fill=0.0 for black.",
+            )
         return fill
     if fill == "mean":
         return _MEAN if channels == 3 else (_MEAN_GREY,) * channels
@@ -151,7 +158,7 @@ def _check_fill(fill: Any) -> Any:
             "Pass e.g. fill=0.0 for black.",
         )
         return fill
-    levels = (fill,) if isinstance(fill, (int, float)) else tuple(fill)
+    levels = (fill,) if isinstance(fill, (int, float)) else tuple(float(level) for level in fill)
     fits = bool(levels) and all(0 <= level <= 1 for level in levels)
     check(
         fits,
@@ -193,7 +200,7 @@ class RandomErasing(_Erasing):
         fits = 0 <= self.sl <= self.sh <= 1
         check(fits, "`sl` and `sh` must be ascending shares", (self.sl, self.sh), "Pass e.g. 0.0 and 0.3.")
         check(0 < self.min_aspect <= 1, "`min_aspect` must be in (0, 1]", self.min_aspect, "Pass e.g. 0.3.")
-        check(self.max_count >= 1, "`max_count` must be at least 1", self.max_count, "Pass e.g. 1.")
+        check_count(self.max_count, "max_count")
         object.__setattr__(self, "fill", _check_fill(self.fill))
 
     def draw_holes(self, random: Random, size: tuple[int, int]) -> list[Hole]:
@@ -245,7 +252,7 @@ class CutOut(_Erasing):
             self.length,
             "Pass e.g. 0.5, or 16 for pixels.",
         )
-        check(self.count >= 1, "`count` must be at least 1", self.count, "Pass e.g. 1.")
+        check_count(self.count, "count")
         object.__setattr__(self, "fill", _check_fill(self.fill))
 
     def draw_holes(self, random: Random, size: tuple[int, int]) -> list[Hole]:

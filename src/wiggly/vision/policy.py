@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from wiggly.data.transform import Transform
 from wiggly.vision.colour import ColourStep, saturation
-from wiggly.vision.draws import PadMode, check, check_pad_mode, moved, recoloured
+from wiggly.vision.draws import PadMode, check, check_count, check_pad_mode, moved, recoloured
 from wiggly.vision.geometry import Geometry, Matrix, rotation, translation
 from wiggly.vision.operations import (
     AutoContrast,
@@ -145,7 +145,7 @@ class RandAugment(_Policy):
     pad_mode: str = PadMode.Reflection
 
     def __post_init__(self) -> None:
-        check(self.n >= 1, "`n` must be at least 1", self.n, "Pass e.g. 2.")
+        check_count(self.n, "n")
         check(0 <= self.m <= STRONGEST, "`m` must be from 0 to 30", self.m, "Pass e.g. 9.")
         check_pad_mode(self.pad_mode)
 
