@@ -46,7 +46,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
     from wiggly.data.loader import DataLoader
     from wiggly.data.loaders import DataLoaders
     from wiggly.data.pipeline import Pipeline
-    from wiggly.data.sources import ParquetSource, TarSource
+    from wiggly.data.shards.build import ShardSplitter
+    from wiggly.data.shards.formats import ParquetSource, TarSource
     from wiggly.data.split import (
         ColSplitter,
         FuncSplitter,
@@ -55,7 +56,6 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         RandomSplitter,
         TrainTestSplitter,
     )
-    from wiggly.data.stream_build import ShardSplitter
     from wiggly.data.transform import DisplayedTransform, ItemTransform, RandTransform, Transform
     from wiggly.errors import (
         ArgumentError,
@@ -388,11 +388,11 @@ _ROOMS = {
     "data.loader": "DataLoader",
     "data.loaders": "DataLoaders",
     "data.pipeline": "Pipeline",
-    "data.sources": "ParquetSource TarSource",
+    "data.shards.build": "ShardSplitter",
+    "data.shards.formats": "ParquetSource TarSource",
     "data.split": """
         ColSplitter FuncSplitter GrandparentSplitter IndexSplitter RandomSplitter TrainTestSplitter
     """,
-    "data.stream_build": "ShardSplitter",
     "data.transform": "DisplayedTransform ItemTransform RandTransform Transform",
     "train.callback": "Callback CancelBatch CancelEpoch CancelFit",
     "train.engine": "Engine LocalEngine",

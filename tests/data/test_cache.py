@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wiggly.data import cache as cache_module
-from wiggly.data import disk_cache as disk_module
-from wiggly.data import segments
-from wiggly.data.cache import Cache, FileFact, RamCache, available_memory, digest, file_stamp
-from wiggly.data.disk_cache import DiskCache, default_folder, default_limit
+from wiggly.data.cache import disk as disk_module
+from wiggly.data.cache import segments
+from wiggly.data.cache import store as cache_module
+from wiggly.data.cache.disk import DiskCache, default_folder, default_limit
+from wiggly.data.cache.store import Cache, FileFact, RamCache, available_memory, digest, file_stamp
 from wiggly.errors import ArgumentError
 
 SRC = Path(disk_module.__file__).resolve().parents[2]
@@ -369,7 +369,7 @@ def test_available_memory_is_that_of_the_tightest_group(
 
 
 def test_errors_name_the_argument() -> None:
-    from wiggly.data.keeping import choose_cache
+    from wiggly.data.cache.keeping import choose_cache
 
     for arguments, message in (
         (("rom", None, None), "must be 'ram', 'disk', 'auto' or None; it is 'rom'"),
@@ -380,7 +380,7 @@ def test_errors_name_the_argument() -> None:
 
 
 def test_auto_takes_memory_then_disk_then_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wiggly.data import keeping
+    from wiggly.data.cache import keeping
 
     monkeypatch.setattr(keeping, "default_limit", lambda place: 5000)
     monkeypatch.setattr(cache_module, "available_memory", lambda: 2000)

@@ -16,13 +16,13 @@ from torch import nn
 
 from wiggly.data.block import DataBlock
 from wiggly.data.blocks import CategoryBlock
-from wiggly.data.diagnosis import Profile, Stage, diagnosis
 from wiggly.data.items import get_image_files, parent_label
 from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders
-from wiggly.data.profile import _lock_share, profile
+from wiggly.data.profiling.diagnosis import Profile, Stage, diagnosis
+from wiggly.data.profiling.profile import _lock_share, profile
+from wiggly.data.profiling.stopwatch import Stopwatch
 from wiggly.data.split import RandomSplitter
-from wiggly.data.stopwatch import Stopwatch
 from wiggly.errors import ArgumentError, DataError
 from wiggly.train.learner import Learner
 from wiggly.vision import decode

@@ -19,9 +19,9 @@ from tests.data.support import encoded, gradient, noise
 
 from wiggly.data.block import DataBlock
 from wiggly.data.blocks import CategoryBlock
-from wiggly.data.cache import RamCache
+from wiggly.data.cache.keeping import Keeping, choose_cache
+from wiggly.data.cache.store import RamCache
 from wiggly.data.items import get_image_files, parent_label
-from wiggly.data.keeping import Keeping, choose_cache
 from wiggly.data.loaders import DataLoaders
 from wiggly.data.split import RandomSplitter
 from wiggly.errors import ArgumentError, LabelError
@@ -330,7 +330,7 @@ def test_reports_say_which_cache(photos: Path, where: Any, capsys: pytest.Captur
 
 
 def test_auto_estimates_what_the_items_take(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from wiggly.data import keeping
+    from wiggly.data.cache import keeping
 
     cached = loaders(photos, Resize(64), cache="ram", bs=1)
     list(cached.train.batches()), list(cached.valid.batches())

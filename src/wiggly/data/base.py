@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from wiggly.data.keeping import Keeping
-from wiggly.data.stopwatch import Stopwatch
+from wiggly.data.cache.keeping import Keeping
+from wiggly.data.profiling.stopwatch import Stopwatch
 from wiggly.data.transform import Configurable, Transform, apply_item_transform, is_fused
 from wiggly.data.vocab import Vocab
 from wiggly.errors import ArgumentError, DataError, ItemError

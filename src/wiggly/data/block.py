@@ -16,18 +16,18 @@ from typing_extensions import Unpack
 
 from wiggly.data.base import brought_transforms
 from wiggly.data.blocks import Block, CategoryBlock, TransformBlock
-from wiggly.data.cache import Cache
+from wiggly.data.cache.keeping import CacheKind
+from wiggly.data.cache.store import Cache
 from wiggly.data.dataset import Getter, identity
 from wiggly.data.datasets import BlockLike, Datasets, Weights, made_block
 from wiggly.data.items import as_items
-from wiggly.data.keeping import CacheKind
 from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders, Recipe
 from wiggly.data.loading import LoadingOptions
 from wiggly.data.pipeline import function_name
-from wiggly.data.shards import Source
+from wiggly.data.shards.build import shard_datasets
+from wiggly.data.shards.source import Source
 from wiggly.data.split import RandomSplitter, Splitter, check_split
-from wiggly.data.stream_build import shard_datasets
 from wiggly.data.summary import Steps, batch_of, describe, walk
 from wiggly.data.transform import as_transforms, split_batch_tfms
 from wiggly.errors import ArgumentError, DataError, WigglyError

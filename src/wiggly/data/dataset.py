@@ -15,8 +15,8 @@ from typing import Any
 from torch import Tensor
 
 from wiggly.data.base import Block, brought_transforms
+from wiggly.data.cache.keeping import Keeping
 from wiggly.data.items import item_name
-from wiggly.data.keeping import Keeping
 from wiggly.data.own import item_advice
 from wiggly.data.pipeline import read_all
 from wiggly.data.transform import apply_item_transform, is_fused, transform_names

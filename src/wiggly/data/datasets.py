@@ -21,8 +21,8 @@ from wiggly.data.items import as_items, item_name
 from wiggly.data.loaders import DataLoaders, Recipe
 from wiggly.data.loading import LoadingOptions
 from wiggly.data.pipeline import Pipeline
+from wiggly.data.shards.stream import ShardDataset
 from wiggly.data.split import Splitter, check_split
-from wiggly.data.stream import ShardDataset
 from wiggly.data.vocab import Vocab
 from wiggly.errors import ArgumentError, LabelError
 from wiggly.records import Split

@@ -25,7 +25,7 @@ from wiggly.data.dataset import Dataset
 from wiggly.data.late import apply_batch_transform
 from wiggly.data.order import Ordered, Positions
 from wiggly.data.rows import Rows
-from wiggly.data.stream import Order, ShardDataset
+from wiggly.data.shards.stream import Order, ShardDataset
 from wiggly.data.transform import LendStatistics, Transform, is_active
 from wiggly.errors import ArgumentError, BadItemsError, DataError, ItemError
 from wiggly.records import Batch

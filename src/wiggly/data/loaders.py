@@ -16,20 +16,20 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from wiggly.data.blocks import Block, Vocab
-from wiggly.data.cache import Cache
+from wiggly.data.cache.store import Cache
 from wiggly.data.dataset import Dataset
 from wiggly.data.items import TableItems, as_items
 from wiggly.data.loader import DataLoader, batches_of
 from wiggly.data.loading import LoadingOptions, make_loaders
-from wiggly.data.shard_rows import ShardRows
-from wiggly.data.shards import Source
-from wiggly.data.stream import ShardDataset
+from wiggly.data.shards.rows import ShardRows
+from wiggly.data.shards.source import Source
+from wiggly.data.shards.stream import ShardDataset
 from wiggly.data.transform import transform_names
 from wiggly.errors import ArgumentError, DataError
 from wiggly.records import Batch
 
 if TYPE_CHECKING:
-    from wiggly.data.diagnosis import Profile
+    from wiggly.data.profiling.diagnosis import Profile
     from wiggly.vision.check import DataCheck
 
 __all__ = ["DataLoaders", "Recipe", "default_device"]
@@ -233,7 +233,7 @@ class DataLoaders(Sequence[Any]):
             learn: A learner, to see how long its model waits for data; it stays as it is.
             n: Items to time one by one.
         """
-        from wiggly.data.profile import profile
+        from wiggly.data.profiling.profile import profile
 
         made = profile(self.train, learn, n)
         print(made)

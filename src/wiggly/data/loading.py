@@ -14,9 +14,9 @@ from typing import Any, TypedDict
 import torch
 from typing_extensions import Unpack
 
-from wiggly.data.cache import Cache
+from wiggly.data.cache.keeping import CacheKind, keep_decoded
+from wiggly.data.cache.store import Cache
 from wiggly.data.dataset import Dataset
-from wiggly.data.keeping import CacheKind, keep_decoded
 from wiggly.data.loader import DataLoader
 from wiggly.data.transform import Transform, as_transforms, split_batch_tfms
 from wiggly.errors import ArgumentError

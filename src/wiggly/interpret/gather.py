@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wiggly.data.dataset import Dataset
-from wiggly.data.stream import ShardDataset
+from wiggly.data.shards.stream import ShardDataset
 from wiggly.errors import DataError
 from wiggly.interpret.classification import ClassificationInterpretation
 from wiggly.interpret.facts import Error, Facts

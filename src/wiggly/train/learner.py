@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from wiggly.data.diagnosis import Profile
+from wiggly.data.profiling.diagnosis import Profile
 from wiggly.errors import ArgumentError, DataError, ModelError
 from wiggly.records import Prediction, Predictions
 from wiggly.train import checkpoint

@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from wiggly.data.blocks import Block
-from wiggly.data.keeping import Keeping
+from wiggly.data.cache.keeping import Keeping
 from wiggly.data.memory import BufferPool
-from wiggly.data.stopwatch import Stopwatch
+from wiggly.data.profiling.stopwatch import Stopwatch
 from wiggly.data.transfer import host_memory
 from wiggly.errors import ArgumentError, DataError, ItemError
 from wiggly.vision.arrays import open_bands

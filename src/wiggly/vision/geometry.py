@@ -47,10 +47,13 @@ BORDERS = {
 # rest. A higher limit is nearer to Pillow's filter and slower: with 3 the mean absolute difference stays
 # below 1.5 grey levels for shrinks from 1 to 8, with 2 it is above just behind the powers of two.
 LARGEST_SHRINK = 3.0
-# Below this variance (a shrink of 1.3) the look-up alone is as near as the blur brings it.
-LEAST_VARIANCE = 0.115
+# Below this missing variance (a shrink of 1.2) no blur is worth its time.
+LEAST_VARIANCE = 0.075
+# The look-up's variance is 1/6 only on average: from 0 on a pixel to 1/4 between two. So much blur more than
+# is missing comes nearest to Pillow's filter on photos, which is alike on all of them (dev/LOG.md).
+FURTHER_VARIANCE = 0.06
 # Between these OpenCV's ready-made kernel (1, 2, 1)/4, variance 1/2, is near enough and takes half the time.
-READY_MADE = 0.25, 0.65
+READY_MADE = 0.43, 0.65
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,18 +290,19 @@ def _halving(scale: float) -> int:
 
 
 def _blur_variance(scale: float, factor: int, averaged: int) -> float:
-    """How much blur is missing, as variance in averaged pixels, for what a triangle filter would have done.
+    """How much to blur, as variance in averaged pixels, for what a triangle filter would have done.
 
     A triangle that reaches `s` pixels to both sides has the variance s²/6, the bilinear look-up 1/6, and the
     mean of `f` pixels, seen in pixels `f` times as large, (1 - 1/f²)/12.
     """
     shrink, whole = 1 / (scale * factor), factor * averaged
-    return (shrink * shrink - 1) / 6 - (1 - 1 / (whole * whole)) / 12
+    missing = (shrink * shrink - 1) / 6 - (1 - 1 / (whole * whole)) / 12
+    return missing + FURTHER_VARIANCE if missing >= LEAST_VARIANCE else 0.0
 
 
 def _blurred(pixels: npt.NDArray[Any], across: float, down: float) -> npt.NDArray[Any]:
     """A separable blur of these variances, in pixels²."""
-    if across < LEAST_VARIANCE and down < LEAST_VARIANCE:
+    if across == 0 and down == 0:
         return pixels
     low, high = READY_MADE
     if low <= across <= high and low <= down <= high:
@@ -310,7 +314,7 @@ def _blurred(pixels: npt.NDArray[Any], across: float, down: float) -> npt.NDArra
 
 def _kernel(variance: float) -> npt.NDArray[np.float32]:
     """Three weights of this variance, up to 1/2; above, such three applied twice."""
-    side = max(variance, 0.0) / 2
+    side = variance / 2
     if side <= 0.25:
         return np.array([side, 1 - 2 * side, side], np.float32)
     three = np.array([side / 2, 1 - side, side / 2], np.float32)

@@ -19,8 +19,8 @@ from typing import Any
 import PIL
 import simplejpeg
 
-from wiggly.data.cache import FileFact, digest, file_stamp
-from wiggly.data.keeping import Keeping
+from wiggly.data.cache.keeping import Keeping
+from wiggly.data.cache.store import FileFact, digest, file_stamp
 from wiggly.errors import ItemError
 from wiggly.vision.decode import EncodedImage, Pixels, read_file
 from wiggly.vision.geometry import LARGEST_SHRINK

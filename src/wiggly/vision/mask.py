@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from wiggly.data.base import Block
-from wiggly.data.keeping import Keeping
+from wiggly.data.cache.keeping import Keeping
 from wiggly.data.loader import default_workers
 from wiggly.data.vocab import Vocab, plain_label, some_of
 from wiggly.errors import ArgumentError, ItemError, LabelError

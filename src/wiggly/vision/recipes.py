@@ -16,10 +16,10 @@ import torch
 
 from wiggly.data.block import BlockLike, DataBlock
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock
-from wiggly.data.cache import Cache
+from wiggly.data.cache.keeping import CacheKind
+from wiggly.data.cache.store import Cache
 from wiggly.data.dataset import Getter
 from wiggly.data.items import get_image_files
-from wiggly.data.keeping import CacheKind
 from wiggly.data.loaders import DataLoaders
 from wiggly.data.split import Splitter
 from wiggly.data.transform import transform_names

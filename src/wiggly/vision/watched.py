@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wiggly.data.base import Block
-from wiggly.data.keeping import Keeping
-from wiggly.data.stopwatch import Stopwatch
+from wiggly.data.cache.keeping import Keeping
+from wiggly.data.profiling.stopwatch import Stopwatch
 from wiggly.vision import decode
 from wiggly.vision.decode import EncodedImage, Pixels
 from wiggly.vision.image import LazyImage

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wiggly.data.dataset import Dataset
 from wiggly.data.items import TableItems, image_extensions
-from wiggly.data.stream import ShardDataset
+from wiggly.data.shards.stream import ShardDataset
 from wiggly.data.vocab import is_missing, plain_label
 from wiggly.errors import ArgumentError, WigglyError
 from wiggly.vision.blocks import ImageBlock

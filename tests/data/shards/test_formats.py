@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.data.shard_files import CountingFileSystem, numbered, tar_bytes, write_parquet
+from tests.data.shards.shard_files import CountingFileSystem, numbered, tar_bytes, write_parquet
 
-from wiggly.data.shards import DamagedShard, Source, UnreadColumn, expand_braces
-from wiggly.data.sources import ParquetSource, TarSource
+from wiggly.data.shards.formats import ParquetSource, TarSource
+from wiggly.data.shards.source import DamagedShard, Source, UnreadColumn, expand_braces
 from wiggly.errors import ArgumentError, DataError, DependencyError
 
 PATTERNS = ["a-{000..012}.tar", "{a,b}/{1..3}.x", "{5..3}", "{1..9..4}", "{08..11}", "x{,y}z", "{-1..1}"]

@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from wiggly.data.cache import Cache, RamCache, amount
-from wiggly.data.disk_cache import DiskCache, default_folder, default_limit
+from wiggly.data.cache.disk import DiskCache, default_folder, default_limit
+from wiggly.data.cache.store import Cache, RamCache, amount
 from wiggly.data.transform import apply_item_transform
 from wiggly.errors import ArgumentError, ItemError
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wiggly.data.shards import ShardRow, Source
+from wiggly.data.shards.source import ShardRow, Source
 from wiggly.errors import DataError
 
 __all__ = ["Positions", "Segment", "ShardRows"]

@@ -22,8 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from wiggly.data.cache import FREE_SHARE, MOST_DISK, Array, Cache, FileFact
-from wiggly.data.segments import (
+from wiggly.data.cache.segments import (
     FACT,
     Record,
     Segment,
@@ -34,6 +33,7 @@ from wiggly.data.segments import (
     shape_fits,
     used_bytes,
 )
+from wiggly.data.cache.store import FREE_SHARE, MOST_DISK, Array, Cache, FileFact
 
 __all__ = ["DiskCache", "default_folder", "default_limit"]
 

@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 
-from wiggly.data.cache import digest
+from wiggly.data.cache.store import digest
 from wiggly.data.dataset import Dataset
-from wiggly.data.diagnosis import (
+from wiggly.data.loader import LOOKING, DataLoader, default_workers, item_seed
+from wiggly.data.profiling.diagnosis import (
     BATCH,
     COLLATE,
     COPY,
@@ -34,9 +35,8 @@ from wiggly.data.diagnosis import (
     Stage,
     diagnosis,
 )
-from wiggly.data.loader import LOOKING, DataLoader, default_workers, item_seed
-from wiggly.data.stopwatch import QueueClock, Stopwatch
-from wiggly.data.stream import ShardDataset
+from wiggly.data.profiling.stopwatch import QueueClock, Stopwatch
+from wiggly.data.shards.stream import ShardDataset
 from wiggly.data.transform import Transform, is_active, transform_names
 from wiggly.errors import ArgumentError, DataError, ItemError
 from wiggly.records import Batch

@@ -19,7 +19,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.data.shard_files import CountingFileSystem, numbered, photo, tar_bytes, write_parquet
+from tests.data.shards.shard_files import CountingFileSystem, numbered, photo, tar_bytes, write_parquet
 
 from wiggly import (
     CategoryBlock,
@@ -43,9 +43,9 @@ from wiggly import (
     aug_transforms,
 )
 from wiggly.data.loader import item_seed
-from wiggly.data.shard_rows import Segment
-from wiggly.data.shards import Source
-from wiggly.data.stream import Order, ShardDataset, deal
+from wiggly.data.shards.rows import Segment
+from wiggly.data.shards.source import Source
+from wiggly.data.shards.stream import Order, ShardDataset, deal
 from wiggly.errors import ArgumentError, BadItemsError, DataError, ItemError, LabelError
 
 # The order, which needs no files
@@ -62,7 +62,7 @@ class Parts(Source):
         return self.sizes[int(shard[1:])]
 
     def read(self, shard: str, part: int, start: int, columns: Any = None) -> Iterator[Any]:  # pyright: ignore
-        from wiggly.data.shards import ShardRow
+        from wiggly.data.shards.source import ShardRow
 
         self.started[shard, part, start] += 1
         first = sum(map(sum, self.sizes[: int(shard[1:])])) + sum(self.sizes[int(shard[1:])][:part])
@@ -71,7 +71,7 @@ class Parts(Source):
 
 
 def rows_of(source: Source, chosen: Any = None) -> Any:
-    from wiggly.data.shard_rows import ShardRows
+    from wiggly.data.shards.rows import ShardRows
 
     return ShardRows(source, source.shards, None if chosen is None else np.array(chosen))
 

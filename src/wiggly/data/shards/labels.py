@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from wiggly.data.dataset import Getter
-from wiggly.data.shard_rows import Segment, ShardRows
-from wiggly.data.shards import DamagedShard, ShardRow, UnreadColumn
+from wiggly.data.shards.rows import Segment, ShardRows
+from wiggly.data.shards.source import DamagedShard, ShardRow, UnreadColumn
 from wiggly.errors import DataError, LabelError, WigglyError
 
 __all__ = ["read_column"]

@@ -1,8 +1,8 @@
-"""Decoded items kept between passes: in memory, or in files that processes share (`disk_cache.py`).
+"""Decoded items kept between passes: in memory, or in files that processes share (`disk.py`).
 
 In: arrays under keys made of file content and decode settings. Out: the same arrays, to the bit. A cache may
 forget or refuse anything; whoever asks decodes again, so it changes the time a run takes and nothing else.
-Read next: `disk_cache.py`.
+Read next: `disk.py`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ groups, tar files) are put in a random order; each process takes its share of it
 side, a buffer's worth at a time, and each buffer is put in a random order. So any position can be found again
 by arithmetic, and reading starts in the buffer that holds it. Such blocks, in place of a buffer that gives
 back a random row at a time, are also how MosaicML's streaming library shuffles for the same reason.
-Read next: `stream_build.py`.
+Read next: `build.py`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import numpy as np
 from torch import Tensor
 
 from wiggly.data.dataset import Dataset
-from wiggly.data.shard_labels import read_column
-from wiggly.data.shard_rows import Positions, Segment, ShardRows
-from wiggly.data.shards import DamagedShard, ShardRow
+from wiggly.data.shards.labels import read_column
+from wiggly.data.shards.rows import Positions, Segment, ShardRows
+from wiggly.data.shards.source import DamagedShard, ShardRow
 from wiggly.errors import DataError, ItemError
 
 __all__ = ["Order", "ShardDataset", "deal"]

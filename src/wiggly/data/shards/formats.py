@@ -17,7 +17,7 @@ from pathlib import Path
 from tarfile import EOFHeaderError, HeaderError  # pyright: ignore[reportAttributeAccessIssue]
 from typing import Any
 
-from wiggly.data.shards import Addresses, DamagedShard, ShardRow, Source, make_row, unreachable
+from wiggly.data.shards.source import Addresses, DamagedShard, ShardRow, Source, make_row, unreachable
 from wiggly.errors import DataError, DependencyError, WigglyError
 
 __all__ = ["ParquetSource", "TarSource"]

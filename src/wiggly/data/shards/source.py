@@ -1,7 +1,7 @@
 """Shards: files of many rows each, anywhere fsspec reaches, opened when their rows are needed and not before.
 
 In: addresses. Out: rows, dicts that know where they come from, of one part of one shard after the other.
-`Source` is what all kinds of shards share. Read next: `sources.py`, the kinds there are.
+`Source` is what all kinds of shards share. Read next: `formats.py`, the kinds there are.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 In: arrays and facts. Out: views of mapped memory. A *segment* is two files: `.pixels` holds arrays one after
 another, `.index` a record of fixed length for each array or fact. A record is written after its array and
 carries checks of both, so what a killed process, a full disk or a bad sector leaves behind is noticed. A file
-is appended to or removed whole, never changed: a mapping survives both. Read next: `disk_cache.py`.
+is appended to or removed whole, never changed: a mapping survives both. Read next: `disk.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from wiggly.data.cache import Array, digest
+from wiggly.data.cache.store import Array, digest
 
 if sys.platform != "win32":
     import fcntl

@@ -18,11 +18,11 @@ from wiggly.data.base import Block
 from wiggly.data.blocks import CategoryBlock
 from wiggly.data.dataset import Getter
 from wiggly.data.items import ColReader
-from wiggly.data.shard_labels import read_column
-from wiggly.data.shard_rows import Positions, ShardRows
-from wiggly.data.shards import Source
+from wiggly.data.shards.labels import read_column
+from wiggly.data.shards.rows import Positions, ShardRows
+from wiggly.data.shards.source import Source
+from wiggly.data.shards.stream import ShardDataset
 from wiggly.data.split import ColSplitter, IndexSplitter, RandomSplitter, TrainTestSplitter
-from wiggly.data.stream import ShardDataset
 from wiggly.errors import ArgumentError, DataError, LabelError
 
 __all__ = ["ShardSplitter", "shard_datasets", "split_source"]

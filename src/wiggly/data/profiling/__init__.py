@@ -1,0 +1,1 @@
+"""Where a batch's time goes: `dls.profile()`. Read next: `profile.py`."""
