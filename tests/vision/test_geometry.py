@@ -227,6 +227,20 @@ def test_shrinking_is_pillows_antialiased_resize(shared: Path, shrink: float) ->
     assert np.mean(from_file) <= 1.5
 
 
+@pytest.mark.parametrize("shrink", [1.25, 1.6, 3.1, 6.1, 7.0])
+def test_shrinking_detailed_photos(shared: Path, shrink: float) -> None:
+    """Insects in leaves and grass, the finest detail there is, at the shrinks that are hardest."""
+    from_memory, from_file = [], []
+    for file in sorted((shared / "data" / "hymenoptera").glob("*/*/*.jpg"))[::20]:
+        photo = Image.open(file).convert("RGB")
+        size = round(photo.height / shrink), round(photo.width / shrink)
+        want = photo.resize(size[::-1], Image.Resampling.BILINEAR)
+        geometry = Geometry(scaling(size[1] / photo.width, size[0] / photo.height), size)
+        from_memory.append(levels(resample(np.asarray(photo), geometry), want).mean())
+        from_file.append(levels(LazyImage(open_image(file), geometry).pixels(), want).mean())
+    assert max(np.mean(from_memory), np.mean(from_file)) <= 1.5
+
+
 @pytest.mark.parametrize("size", [64, 100, 187, 188, 375, 376, 700])
 def test_a_reduced_decode_gives_the_same_picture(size: int) -> None:
     """A 1,500-pixel JPEG decoded small, against all of it decoded: the same to a level, moved by nothing."""

@@ -23,6 +23,7 @@ __all__ = [
     "Geometry",
     "Matrix",
     "Rows",
+    "blur_variance",
     "box_to",
     "inverted",
     "perspective",
@@ -50,8 +51,9 @@ LARGEST_SHRINK = 3.0
 # Below this missing variance (a shrink of 1.2) no blur is worth its time.
 LEAST_VARIANCE = 0.075
 # The look-up's variance is 1/6 only on average: from 0 on a pixel to 1/4 between two. So much blur more than
-# is missing comes nearest to Pillow's filter on photos, which is alike on all of them (dev/LOG.md).
-FURTHER_VARIANCE = 0.06
+# is missing, where less than `MOST_MISSING` is, comes nearest to Pillow's filter on photos, whose variance is
+# the same at every pixel (dev/LOG.md).
+FURTHER_VARIANCE, MOST_MISSING = 0.06, 0.4
 # Between these OpenCV's ready-made kernel (1, 2, 1)/4, variance 1/2, is near enough and takes half the time.
 READY_MADE = 0.43, 0.65
 
@@ -267,7 +269,7 @@ def _filtered(
     fx, fy = _halving(scale[0]), _halving(scale[1])
     if fx > 1 or fy > 1:
         pixels, rows = _averaged(pixels, fx, fy), [[a * fx, b * fy, c] for a, b, c in rows]
-    across, down = _blur_variance(scale[0], fx, averaged), _blur_variance(scale[1], fy, averaged)
+    across, down = blur_variance(scale[0], fx, averaged), blur_variance(scale[1], fy, averaged)
     return _blurred(pixels, across, down), rows
 
 
@@ -289,7 +291,7 @@ def _halving(scale: float) -> int:
     return factor
 
 
-def _blur_variance(scale: float, factor: int, averaged: int) -> float:
+def blur_variance(scale: float, factor: int, averaged: int) -> float:
     """How much to blur, as variance in averaged pixels, for what a triangle filter would have done.
 
     A triangle that reaches `s` pixels to both sides has the variance s²/6, the bilinear look-up 1/6, and the
@@ -297,7 +299,9 @@ def _blur_variance(scale: float, factor: int, averaged: int) -> float:
     """
     shrink, whole = 1 / (scale * factor), factor * averaged
     missing = (shrink * shrink - 1) / 6 - (1 - 1 / (whole * whole)) / 12
-    return missing + FURTHER_VARIANCE if missing >= LEAST_VARIANCE else 0.0
+    if missing < LEAST_VARIANCE:
+        return 0.0
+    return missing + FURTHER_VARIANCE if missing < MOST_MISSING else missing
 
 
 def _blurred(pixels: npt.NDArray[Any], across: float, down: float) -> npt.NDArray[Any]:

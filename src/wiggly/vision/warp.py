@@ -17,12 +17,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wiggly.vision.geometry import LARGEST_SHRINK, Geometry, Matrix, inverted, scaling, source_scale
+from wiggly.vision.geometry import (
+    LARGEST_SHRINK,
+    Geometry,
+    Matrix,
+    blur_variance,
+    inverted,
+    scaling,
+    source_scale,
+)
 
 __all__ = ["Picture", "warp"]
 
-# Below this variance, in pixels², a blur changes less than the rounding to whole grey levels.
-LEAST_VARIANCE = 0.1
 # Beyond a picture by more than this nobody sees which pixel is repeated, and integers do not overflow.
 FARTHEST = float(2**24)
 
@@ -118,9 +124,9 @@ def _filtered(picture: Picture) -> tuple[Tensor, Matrix]:
     pixels, geometry = picture.pixels, picture.geometry
     sx, sy = source_scale(geometry.matrix, geometry.size)
     fx, fy = _halvings(sx), _halvings(sy)
-    across = _missing_blur(sx, fx, picture.averaged)
-    down = _missing_blur(sy, fy, picture.averaged)
-    if max(fx, fy) == 1 and max(across, down) < LEAST_VARIANCE:
+    across = blur_variance(sx, fx, picture.averaged)
+    down = blur_variance(sy, fy, picture.averaged)
+    if max(fx, fy) == 1 and max(across, down) == 0:
         return pixels, geometry.matrix
     floats = pixels.float()[None]
     if max(fx, fy) > 1:
@@ -134,15 +140,6 @@ def _halvings(scale: float) -> int:
     return 2 ** max(0, math.ceil(math.log2(1 / (scale * LARGEST_SHRINK)) + 1e-9))
 
 
-def _missing_blur(scale: float, factor: int, averaged: int) -> float:
-    """Variance in averaged pixels that a triangle filter has and mean and bilinear look-up have not.
-
-    A triangle reaching s pixels to both sides has s²/6, the look-up 1/6, the mean of f pixels (1 - 1/f²)/12.
-    """
-    shrink, whole = 1 / (scale * factor), factor * averaged
-    return (shrink * shrink - 1) / 6 - (1 - 1 / (whole * whole)) / 12
-
-
 def _averaged(pixels: Tensor, fx: int, fy: int) -> Tensor:
     """Means of whole blocks; the last row and column are repeated to fill the last block."""
     h, w = pixels.shape[2:]
@@ -153,7 +150,7 @@ def _averaged(pixels: Tensor, fx: int, fy: int) -> Tensor:
 def _blurred(pixels: Tensor, across: float, down: float) -> Tensor:
     """A separable blur of these variances, mirrored around the outermost pixels."""
     for variance, axis in ((across, 3), (down, 2)):
-        if variance < LEAST_VARIANCE:
+        if variance == 0:
             continue
         kernel = _kernel(variance).to(pixels.device)
         side = len(kernel) // 2
