@@ -83,6 +83,31 @@ def test_the_fix_can_be_pasted_into_a_shell(folder: Path, capsys: pytest.Capture
     assert len(list(folder.rglob("*.png"))) == 60
 
 
+def test_no_file_name_is_taken_for_an_option(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the folder itself `--list` prints bare names, and `rm -rf x` would be something else."""
+    for file in list(folder.rglob("*.png"))[:8]:
+        file.rename(folder / file.name)
+    for name in ("-v.png", "-rf x.png"):
+        (folder / name).touch()
+    monkeypatch.chdir(folder)
+    _, out, _ = run(capsys, ".")
+    fix = next(line for line in out.splitlines() if "--list unreadable" in line)
+    assert fix.endswith("| xargs -0 rm --")
+    wiggly_ = f"{sys.executable} -c 'from wiggly.cli import main; main()'"
+    command = fix.strip().removeprefix("fix: ").replace("wiggly", wiggly_, 1)
+    subprocess.run(command, shell=True, check=True, env={**os.environ, "PYTHONPATH": SOURCE})
+    assert not list(folder.glob("-*.png"))
+
+
+def test_training_is_counted_first(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(4):  # whichever side the first file is on
+        _, out, _ = run(capsys, "scans", "--seed", seed)
+        assert "train, " in out.splitlines()[0]
+        assert "valid)" in out.splitlines()[0]
+
+
 def test_only_names_are_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "scans", "--list", "unreadable")[:2] == (0, "scans/3/an empty one.png\n")
     assert run(capsys, "scans", "--list", "copies")[:2] == (0, "")

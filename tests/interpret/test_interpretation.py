@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from tests.interpret.support import echo_learner
 
+from wiggly.data.block import DataBlock
 from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders
+from wiggly.data.split import IndexSplitter
 from wiggly.errors import ArgumentError, DataError
 from wiggly.interpret import interpretation
 from wiggly.interpret.interpretation import Interpretation
 from wiggly.records import Predictions
 from wiggly.train.learner import Learner
+from wiggly.vision.blocks import ImageBlock
+from wiggly.vision.mask import MaskBlock
+from wiggly.vision.points import PointBlock
+from wiggly.vision.resize import Resize
 
 VOCAB = ["ant", "bee", "cow"]
 
@@ -131,3 +138,31 @@ def test_heavy_packages_are_imported_only_where_they_are_used() -> None:
         imported = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
         names = " ".join(ast.unparse(node) for node in imported)
         assert not any(heavy in names for heavy in ("matplotlib", "sklearn", "pandas")), file.name
+
+
+def test_points_and_masks_are_painted_onto_the_top_losses() -> None:
+    """A list of numbers above the picture would fill the page."""
+    pictures = [np.full((50, 45, 3), 10 * k, np.uint8) for k in range(6)]
+    for block, answer, model in (
+        (
+            PointBlock,
+            lambda k: [(10, 5), (15, 10)],
+            torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1800, 4)),
+        ),
+        (MaskBlock(["sky", "road"]), lambda k: np.full((50, 45), k % 2), torch.nn.Conv2d(3, 2, 1)),
+    ):
+        recipe = DataBlock(
+            blocks=(ImageBlock, block),
+            get_items=lambda source: list(range(6)),
+            splitter=IndexSplitter([0, 1, 2]),
+            get_x=lambda k: pictures[k],
+            get_y=answer,
+            item_tfms=Resize((20, 30)),
+        )
+        found = interpret(Learner(recipe.dataloaders(".", bs=3, num_workers=0), model))
+        found.plot_top_losses(2)
+        axes = plt.gcf().axes[:2]
+        assert [ax.get_title() for ax in axes] == [f"{found.losses[row]:.3g}" for row in found.top_rows(2)]
+        assert all(len(ax.images) + len(ax.collections) == 2 for ax in axes)  # picture and prediction
+        assert all(image.get_array().shape[:2] == (20, 30) for ax in axes for image in ax.images)
+        plt.close()

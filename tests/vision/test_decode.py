@@ -252,6 +252,14 @@ def test_files_that_are_no_images(content: bytes, reason: str, tmp_path: Path) -
     assert str(caught.value).endswith("Repair or remove it, then run again.")
 
 
+def test_a_tiff_of_many_bands_names_the_block_that_reads_it() -> None:
+    tifffile = pytest.importorskip("tifffile")
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((8, 9, 5), np.uint16), photometric="minisblack", planarconfig="contig")
+    with pytest.raises(ItemError, match=r"more bands, which ImageBlock\(channels=...\) reads"):
+        open_image(file.getvalue()).pixels()
+
+
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
     (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")

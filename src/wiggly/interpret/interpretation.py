@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import ceil, sqrt
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -140,10 +142,14 @@ class Interpretation:
             ItemError: It can no longer be read.
             DataError: The loader is not one of wiggly's.
         """
+        return self._dataset[self.positions[row]][0]
+
+    @property
+    def _dataset(self) -> Any:
         if not isinstance(self.dl, DataLoader):  # the order of a foreign loader need not be its data set's
             rule, fix = "an item is read again from wiggly's own loader", "Build it with DataBlock."
             raise DataError(rule, f"this is a {type(self.dl).__name__}", fix)
-        return self.dl.dataset[self.positions[row]][0]
+        return self.dl.dataset
 
     def plot_top_losses(
         self,
@@ -152,7 +158,8 @@ class Interpretation:
         nrows: int | None = None,
         figsize: tuple[float, float] | None = None,
     ) -> None:
-        """Draw the items with the largest losses, each titled with prediction, truth and loss.
+        """Draw the items with the largest losses, each titled with prediction, truth and loss; masks and
+        points are painted onto them.
 
         Args:
             k: How many, at least 1.
@@ -176,15 +183,35 @@ class Interpretation:
             title = self.title(row)
             if len(title) > LONGEST_TITLE:
                 title = title.replace(" / ", "\n", 1)
-            self.input_block.draw(self.read(row), axis, title=title)
+            if self._painted:
+                self._paint(row, axis, title)
+            else:
+                self.input_block.draw(self.read(row), axis, title=title)
+
+    @property
+    def _painted(self) -> bool:
+        """Whether predictions are painted onto the picture (masks, points) and not written above it."""
+        return self.target_block is not None and self.target_block.drawn_over
+
+    def _paint(self, row: int, axis: Axes, title: str) -> None:
+        """Draws the picture as the model saw it, and its prediction on it."""
+        assert self.input_block is not None
+        assert self.target_block is not None
+        picture = self.input_block.present(self._dataset.sample(self.positions[row], Random(0))[0])
+        self.input_block.draw(picture, axis, title=title)
+        height, width = np.asarray(picture).shape[:2]
+        encoded = self.target_block.predicted(self.preds[row][None])[0]
+        self.target_block.draw(self.target_block.decode_on(encoded, (height, width)), axis)
 
     @property
     def heading(self) -> str:
         """Says what the parts of `title` are."""
-        return "Prediction/Actual/Loss"
+        return "Loss, and the prediction" if self._painted else "Prediction/Actual/Loss"
 
     def title(self, row: int) -> str:
-        """Prediction, truth and loss of a row in one line."""
+        """Prediction, truth and loss of a row in one line; its loss alone if the prediction is painted."""
+        if self._painted:
+            return f"{self.losses[row]:.3g}"
         return f"{self.decoded_pred(row)}/{self.decoded_target(row)} / {self.losses[row]:.2f}"
 
     def decoded_pred(self, row: int) -> Any:

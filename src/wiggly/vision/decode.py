@@ -238,6 +238,9 @@ def _by_pillow(data: bytes, name: str, channels: int, upright: bool = True) -> P
     except UnidentifiedImageError:
         if data.startswith(b"\x93NUMPY"):
             raise ItemError(name, "it is a NumPy array: ImageBlock(channels=...) reads those") from None
+        if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):  # TIFF and BigTIFF
+            reason = "a damaged TIFF, or one of more bands, which ImageBlock(channels=...) reads"
+            raise ItemError(name, reason) from None
         raise ItemError(name, "it is not an image (no known format)") from None
     except Image.DecompressionBombError as error:
         raise ItemError(

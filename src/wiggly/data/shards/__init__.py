@@ -1,1 +1,1 @@
-"""Shards: more rows than fit into memory or on a disk, in an order known beforehand. Read next: `source.py`."""
+"""Shards: more rows than fit into memory or on a disk, dealt in a known order. Read next: `source.py`."""

@@ -13,7 +13,7 @@ from wiggly.vision.check.subject import Subject
 
 __all__ = ["fix_for"]
 
-_DELETE = "{list} | tr '\\n' '\\0' | xargs -0 rm"
+_DELETE = "{list} | tr '\\n' '\\0' | xargs -0 rm --"
 _KEEP = "get_items=lambda p: [f for f in get_image_files(p) if f not in dls.last_check.spare('{kind}')]"
 _TURNED = "nothing to do: pictures are turned upright as they are read"
 _GROUPS = "import zlib; splitter=FuncSplitter(lambda item: zlib.crc32(str(group(item)).encode()) % 5 == 0)"

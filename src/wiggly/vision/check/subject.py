@@ -82,11 +82,11 @@ class Subject:
     datasets: Sequence[Dataset] = ()
 
     def side_counts(self) -> dict[str, int]:
-        """Side to number of items, in the order they are met."""
+        """Side to number of items, training first."""
         counts: dict[str, int] = {}
         for item in self.items:
             counts[item.side] = counts.get(item.side, 0) + 1
-        return counts
+        return dict(sorted(counts.items(), key=lambda side: side[0] != "train"))
 
     def class_counts(self, side: str | None = None) -> dict[str, int]:
         """Class to number of items, most frequent first; also 0 for classes named beforehand."""
