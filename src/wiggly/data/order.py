@@ -7,6 +7,7 @@ processes with the same seed divide it without talking to each other. Read next:
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
@@ -21,7 +22,7 @@ Positions = npt.NDArray[np.int64]
 Cumulative = npt.NDArray[np.float64]
 
 
-class Ordered:
+class Ordered(ABC):
     """The half of a loader that knows the order of its items.
 
     Args:
@@ -49,9 +50,9 @@ class Ordered:
         self._part, self._parts = 0, 1
         self._start = self._done = 0  # batches to pass over in the next pass; batches done in this one
 
+    @abstractmethod
     def count(self) -> int:
         """Number of items; asked for when it is needed."""
-        raise NotImplementedError
 
     @property
     def _n(self) -> int:
