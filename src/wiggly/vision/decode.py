@@ -33,8 +33,6 @@ LARGEST_JPEG = 500_000_000
 # Huffman coding spends at least 1 bit on 8×8 pixels; a file that claims more is cut or made to harm.
 MOST_PIXELS_PER_BYTE = 512
 HARMLESS_JPEG = 10_000_000
-# Size asked for over stored size below which colour is not interpolated while decoding.
-SMALLER = 1.0
 
 ORIENTATION_TAG = 0x0112  # EXIF 2.32, table 4
 # EXIF 2.32: where the first row and column of the stored image belong -> how numpy brings it upright.
@@ -87,7 +85,7 @@ class EncodedImage:
             stored = self.width, self.height
             min_height, min_width = min_width, min_height
         # Where the picture is made smaller anyway, interpolating its colour is lost.
-        shrinks = 0 < min_height < SMALLER * stored[0] and 0 < min_width < SMALLER * stored[1]
+        shrinks = 0 < min_height < stored[0] and 0 < min_width < stored[1]
         return *_reduced(*stored, min_height, min_width), shrinks
 
     def _decode_jpeg(self, height: int, width: int, shrinks: bool) -> Pixels:
