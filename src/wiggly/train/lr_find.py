@@ -29,7 +29,7 @@ from wiggly.train.schedule import Schedule, exponential
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from wiggly.train.learner import Learner
+    from wiggly.train.loop import Loop
 
 __all__ = ["SuggestFunction", "find_lr", "minimum", "plot_lr_find", "slide", "steep", "valley"]
 
@@ -169,7 +169,7 @@ class _Search(Callback):
 
 
 @contextmanager
-def put_back(learner: Learner) -> Generator[None]:
+def put_back(learner: Loop) -> Generator[None]:
     """Puts weights, optimizer, random generators and the loader's place back, whatever happens."""
     model, dl = learner.model, learner.dls.train
     saved = [(t, t.detach().clone()) for t in (*model.parameters(), *model.buffers())]
@@ -198,7 +198,7 @@ def put_back(learner: Learner) -> Generator[None]:
 
 
 def find_lr(
-    learner: Learner,
+    learner: Loop,
     start_lr: float,
     end_lr: float,
     num_it: int,
