@@ -10,7 +10,6 @@ Read next: `support.py`.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import statistics
@@ -139,6 +138,7 @@ def fastai(model: Any, loader: Any, clock: Clock) -> None:
     """fastai's Learner with the recorder it always has."""
     import torch
     from fastai.callback.core import Callback
+    from fastai.callback.progress import ProgressCallback
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
     from fastai.optimizer import OptimWrapper
@@ -151,12 +151,13 @@ def fastai(model: Any, loader: Any, clock: Clock) -> None:
             clock.tick()
 
     def opt_func(params: Any, **_: Any) -> Any:
-        return OptimWrapper(params, torch.optim.AdamW, lr=LR, wd=WD, fused=True)
+        return OptimWrapper(params, torch.optim.AdamW, lr=LR, weight_decay=WD, fused=True)
 
     learn = Learner(
         DataLoaders(loader, []), model, loss_func=functional.cross_entropy, opt_func=opt_func, wd=WD
     )
-    with learn.no_bar(), learn.no_logging(), contextlib.suppress(StopIteration):
+    learn.remove_cbs(learn.cbs.filter(lambda cb: isinstance(cb, ProgressCallback)))
+    with learn.no_logging():
         learn.fit(1, lr=LR, cbs=Tick())
 
 
