@@ -237,20 +237,77 @@ def test_ctrl_c_leaves_a_checkpoint_that_can_be_used(digits_folder: Path, tmp_pa
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert err.rstrip().endswith("interrupted")
-    checkpoint = tmp_path / "models" / "digits-interrupted.safetensors"
+    checkpoint = tmp_path / "models" / "digits" / "resume" / "fit-1.safetensors"
     assert checkpoint.is_file()
     assert "--resume" in err
     assert str(checkpoint.relative_to(tmp_path)) in err
     assert not (tmp_path / "digits.wiggly").exists()
-    use = next(line for line in err.splitlines() if "to use it now" in line)  # the very command it says
+    from safetensors.torch import load_file
+
+    kept = load_file(checkpoint)
+    use = next(line for line in err.splitlines() if "to use the model" in line)  # the very command it says
     process = start(*shlex.split(use.partition("wiggly ")[2]), folder=tmp_path)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    from safetensors.torch import load_file
-
-    kept, exported = load_file(checkpoint), wiggly.load_bundle(tmp_path / "digits.wiggly").model.state_dict()
+    exported = wiggly.load_bundle(tmp_path / "digits.wiggly").model.state_dict()
     name = next(name for name in exported if name.endswith("conv1.weight"))
     assert any(tensor.equal(exported[name]) for key, tensor in kept.items() if key.endswith(name))
+
+
+def numbers(out: str) -> list[list[str]]:
+    """Rows of the printed table, without the time."""
+    cells = [line.split() for line in out.splitlines() if line.strip()]
+    return [row[:-1] for row in cells if row[0].isdecimal() and row[-1].count(":") == 1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_a_killed_run_goes_on_with_the_same_command(
+    number: signal.Signals, digits_folder: Path, tmp_path: Path
+) -> None:
+    command = ["train", digits_folder, *SMALL, "--out", "digits.wiggly", "--seed", "3", "--epochs"]
+    process = start(*command, "6", folder=tmp_path)
+    assert process.stdout
+    for line in process.stdout:
+        if line.split()[:1] == ["1"]:
+            break
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 143), err
+    process = start(*command, "7", "--resume", folder=tmp_path)
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, "`epochs` was 6 then and is 7 now" in err) == (1, True), err
+    process = start(*command, "6", "--resume", folder=tmp_path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "resumed at epoch" in out
+    assert not (tmp_path / "models").exists()  # the bundle is the result; nothing else is left
+    if number == signal.SIGKILL:
+        whole = tmp_path / "whole"
+        whole.mkdir()
+        process = start(*command, "6", folder=whole)
+        uninterrupted, _ = process.communicate(timeout=120)
+        assert numbers(out) == numbers(uninterrupted)
+        assert len(numbers(out)) == 6
+
+
+def test_a_run_that_is_begun_anew_puts_the_other_aside(
+    digits_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "models" / "digits" / "resume" / "fit-1.safetensors"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"of a week's work")
+    quick = [*SMALL, "--epochs", "1", "--out", tmp_path / "digits.wiggly"]
+    code, out, err = run(capsys, "train", digits_folder, *quick)
+    assert code == 0, err
+    assert "--resume would go on with it" in out
+    assert kept.with_name("earlier-fit-1.safetensors").read_bytes() == b"of a week's work"
+    code, out, err = run(capsys, "train", digits_folder, *quick, "--resume")
+    assert code == 0, err
+    assert "no run to go on with" in out
+    kept.write_bytes(b"damaged")
+    code, out, err = run(capsys, "train", digits_folder, *quick, "--resume")
+    assert code == 1
+    assert "fit-1.safetensors" in err and "Traceback" not in err
 
 
 # predict, report, lr-find, app

@@ -17,6 +17,7 @@ BUILT_IN = {
     "BundleError": ValueError,
     "DataError": ValueError,
     "DependencyError": ImportError,
+    "DivergedError": RuntimeError,
     "ItemError": ValueError,
     "LabelError": ValueError,
     "ModelError": ValueError,

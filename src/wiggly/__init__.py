@@ -63,6 +63,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         BundleError,
         DataError,
         DependencyError,
+        DivergedError,
         ItemError,
         LabelError,
         ModelError,
@@ -70,9 +71,14 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         TrainingError,
         WigglyError,
     )
+    from wiggly.interpret.attribution import grad_cam
     from wiggly.interpret.classification import ClassificationInterpretation
+    from wiggly.interpret.compare import compare
+    from wiggly.interpret.comparison import Comparison
+    from wiggly.interpret.detection import DetectionInterpretation
     from wiggly.interpret.interpretation import Interpretation
     from wiggly.interpret.score import wilson_interval
+    from wiggly.interpret.segmentation import SegmentationInterpretation
     from wiggly.records import (
         Batch,
         Prediction,
@@ -80,17 +86,52 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         Split,
         State,
     )
+    from wiggly.tabular.columns import cont_cat_split
+    from wiggly.tabular.dates import add_datepart
+    from wiggly.tabular.encoder import TableEncoder
+    from wiggly.tabular.learner import tabular_learner
+    from wiggly.tabular.loaders import TabularDataLoaders
+    from wiggly.tabular.models import TabularModel, emb_sz_rule
+    from wiggly.tabular.procs import Categorify, FillMissing, FillStrategy
+    from wiggly.tabular.shrink import df_shrink
+    from wiggly.tabular.table import TabularPandas
     from wiggly.train.callback import (
         Callback,
         CancelBatch,
         CancelEpoch,
         CancelFit,
+        CancelPass,
     )
+    from wiggly.train.callbacks.activation import ActivationStats
+    from wiggly.train.callbacks.ema import EMA
+    from wiggly.train.callbacks.gradients import GradientAccumulation, GradientClip
+    from wiggly.train.callbacks.logs import CSVLogger, JSONLogger
+    from wiggly.train.callbacks.modes import BnFreeze, LabelSmoothing, MixedPrecision, ShortEpoch
+    from wiggly.train.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
+    from wiggly.train.callbacks.save import SaveModel
+    from wiggly.train.callbacks.trackers import (
+        MLflowLogger,
+        TensorBoardLogger,
+        Tracker,
+        TrackioLogger,
+        WandbLogger,
+    )
+    from wiggly.train.distributed import AccelerateEngine
     from wiggly.train.engine import (
         Engine,
         LocalEngine,
     )
+    from wiggly.train.groups import trainable_params
     from wiggly.train.history import History
+    from wiggly.train.hooks import (
+        Hook,
+        Hooks,
+        dummy_eval,
+        hook_output,
+        hook_outputs,
+        model_sizes,
+        num_features_model,
+    )
     from wiggly.train.learner import Learner
     from wiggly.train.losses import (
         BCEWithLogitsLossFlat,
@@ -104,12 +145,14 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         steep,
         valley,
     )
+    from wiggly.train.memory import SplitBatches
     from wiggly.train.metrics import (
         Metric,
         PointError,
         accuracy,
         accuracy_multi,
         error_rate,
+        foreground_acc,
         mae,
         mse,
         pixel_accuracy,
@@ -117,20 +160,24 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         top_k_accuracy,
     )
     from wiggly.train.mix import CutMix, MixUp
+    from wiggly.train.opt_func import OptimWrapper, wrap_optimizer
     from wiggly.train.optim import (
         SGD,
         Adam,
         Optimizer,
-        trainable_params,
-        wrap_optimizer,
     )
-    from wiggly.train.schedule import (
-        combine,
-        cosine,
-        exponential,
-        flat,
-        one_cycle,
+    from wiggly.train.optimizers import (
+        AdamW,
+        Lamb,
+        Lookahead,
+        Muon,
+        RAdam,
+        RMSProp,
+        ranger,
     )
+    from wiggly.train.pixel_losses import CombinedLoss, DiceLoss, FocalLoss, FocalLossFlat
+    from wiggly.train.pixel_scores import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
+    from wiggly.train.schedule import ParamScheduler, torch_schedule
     from wiggly.train.scores import (
         APScoreBinary,
         APScoreMulti,
@@ -154,6 +201,16 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         RocAucMulti,
         skm_to_wiggly,
     )
+    from wiggly.train.shapes import (
+        combine,
+        cosine,
+        exponential,
+        flat,
+        linear,
+        one_cycle,
+        polynomial,
+    )
+    from wiggly.train.summary import Summary
     from wiggly.vision.annotations import get_annotations
     from wiggly.vision.augment import (
         IntToFloatTensor,
@@ -169,6 +226,10 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
     from wiggly.vision.blocks import ImageBlock
     from wiggly.vision.boxes import BBoxBlock, BBoxLblBlock
     from wiggly.vision.check import DataCheck, check_folder
+    from wiggly.vision.decoder import unet_model
+    from wiggly.vision.detection.boxes import Detection
+    from wiggly.vision.detection.learner import DetectionLearner, detection_learner
+    from wiggly.vision.detection.metrics import BoxMetric
     from wiggly.vision.draws import PadMode
     from wiggly.vision.erase import CutOut, RandomErasing
     from wiggly.vision.files import (
@@ -199,11 +260,15 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         Resize,
         ResizeMethod,
     )
+    from wiggly.vision.unet import unet_learner
 
 __all__ = [  # noqa: RUF022 - plain string order
     "APScoreBinary",
     "APScoreMulti",
+    "AccelerateEngine",
+    "ActivationStats",
     "Adam",
+    "AdamW",
     "ArgumentError",
     "BBoxBlock",
     "BBoxLblBlock",
@@ -212,19 +277,26 @@ __all__ = [  # noqa: RUF022 - plain string order
     "BalancedAccuracy",
     "Batch",
     "Block",
+    "BnFreeze",
     "Body",
+    "BoxMetric",
     "BrierScore",
     "Brightness",
     "BundleError",
+    "CSVLogger",
     "Callback",
     "CancelBatch",
     "CancelEpoch",
     "CancelFit",
+    "CancelPass",
+    "Categorify",
     "CategoryBlock",
     "ClassificationInterpretation",
     "CohenKappa",
     "ColReader",
     "ColSplitter",
+    "CombinedLoss",
+    "Comparison",
     "Contrast",
     "CrossEntropyLossFlat",
     "CutMix",
@@ -237,20 +309,37 @@ __all__ = [  # noqa: RUF022 - plain string order
     "Dataset",
     "Datasets",
     "DependencyError",
+    "Detection",
+    "DetectionInterpretation",
+    "DetectionLearner",
+    "Dice",
+    "DiceLoss",
+    "DiceMulti",
     "Dihedral",
     "DihedralItem",
     "DisplayedTransform",
+    "DivergedError",
+    "EMA",
+    "EarlyStopping",
     "Engine",
     "ExplainedVariance",
     "F1Score",
     "F1ScoreMulti",
     "FBeta",
+    "FillMissing",
+    "FillStrategy",
     "Flip",
     "FlipItem",
+    "FocalLoss",
+    "FocalLossFlat",
     "FuncSplitter",
+    "GradientAccumulation",
+    "GradientClip",
     "GrandparentSplitter",
     "HammingLoss",
     "History",
+    "Hook",
+    "Hooks",
     "Hue",
     "ImageBlock",
     "ImageDataLoaders",
@@ -259,26 +348,37 @@ __all__ = [  # noqa: RUF022 - plain string order
     "Interpretation",
     "ItemError",
     "ItemTransform",
+    "JSONLogger",
     "Jaccard",
+    "JaccardCoeff",
+    "JaccardCoeffMulti",
     "L",
     "LabelError",
+    "LabelSmoothing",
     "LabelSmoothingCrossEntropy",
+    "Lamb",
     "Learner",
     "LocalEngine",
+    "Lookahead",
+    "MLflowLogger",
     "MSELossFlat",
     "Manifest",
     "MaskBlock",
     "MatthewsCorrCoef",
     "Metric",
     "MixUp",
+    "MixedPrecision",
     "ModelError",
     "MultiCategoryBlock",
+    "Muon",
     "Normalize",
+    "OptimWrapper",
     "Optimizer",
     "PILImage",
     "PILImageBW",
     "PILMask",
     "PadMode",
+    "ParamScheduler",
     "ParquetSource",
     "Pipeline",
     "PointBlock",
@@ -289,6 +389,8 @@ __all__ = [  # noqa: RUF022 - plain string order
     "Predictions",
     "Predictor",
     "R2Score",
+    "RAdam",
+    "RMSProp",
     "RandAugment",
     "RandTransform",
     "RandomErasing",
@@ -296,6 +398,7 @@ __all__ = [  # noqa: RUF022 - plain string order
     "RandomSplitter",
     "Recall",
     "RecallMulti",
+    "ReduceLROnPlateau",
     "RegexLabeller",
     "RegressionBlock",
     "Resize",
@@ -306,49 +409,78 @@ __all__ = [  # noqa: RUF022 - plain string order
     "Rotate",
     "SGD",
     "Saturation",
+    "SaveModel",
     "SegmentationDataLoaders",
+    "SegmentationInterpretation",
     "ShardSplitter",
+    "ShortEpoch",
     "Split",
+    "SplitBatches",
     "State",
     "StorageError",
+    "Summary",
+    "TableEncoder",
+    "TabularDataLoaders",
+    "TabularModel",
+    "TabularPandas",
     "TarSource",
+    "TensorBoardLogger",
     "ToTensor",
+    "Tracker",
+    "TrackioLogger",
     "TrainTestSplitter",
     "TrainingError",
     "Transform",
     "TransformBlock",
     "TrivialAugment",
     "Vocab",
+    "WandbLogger",
     "Warp",
     "WigglyError",
     "Zoom",
     "__version__",
     "accuracy",
     "accuracy_multi",
+    "add_datepart",
     "aug_transforms",
     "build_model",
     "check_folder",
     "combine",
+    "compare",
+    "cont_cat_split",
     "cosine",
     "create_head",
+    "detection_learner",
+    "df_shrink",
+    "dummy_eval",
+    "emb_sz_rule",
     "error_rate",
     "exponential",
     "first",
     "flat",
+    "foreground_acc",
     "get_annotations",
     "get_files",
     "get_image_files",
     "get_text_files",
+    "grad_cam",
+    "hook_output",
+    "hook_outputs",
     "imagenet_stats",
+    "linear",
     "load_bundle",
     "load_learner",
     "mae",
     "minimum",
+    "model_sizes",
     "mse",
+    "num_features_model",
     "one_cycle",
     "parent_label",
     "pixel_accuracy",
+    "polynomial",
     "range_of",
+    "ranger",
     "resize_images",
     "rmse",
     "set_seed",
@@ -358,9 +490,13 @@ __all__ = [  # noqa: RUF022 - plain string order
     "slide",
     "steep",
     "subplots",
+    "tabular_learner",
     "tensor",
     "top_k_accuracy",
+    "torch_schedule",
     "trainable_params",
+    "unet_learner",
+    "unet_model",
     "using_attr",
     "valley",
     "verify_images",
@@ -375,9 +511,10 @@ __version__ = "0.1.0"
 # Room to the names it gives.
 _ROOMS = {
     "errors": """
-        ArgumentError BadItemsError BundleError DataError DependencyError ItemError LabelError
+        ArgumentError BadItemsError BundleError DataError DependencyError DivergedError ItemError LabelError
         ModelError StorageError TrainingError WigglyError
     """,
+    "interpret.attribution": "grad_cam",
     "records": "Batch Prediction Predictions Split State",
     "data.basics": "L first range_of set_seed tensor",
     "data.block": "DataBlock",
@@ -394,29 +531,59 @@ _ROOMS = {
         ColSplitter FuncSplitter GrandparentSplitter IndexSplitter RandomSplitter TrainTestSplitter
     """,
     "data.transform": "DisplayedTransform ItemTransform RandTransform Transform",
-    "train.callback": "Callback CancelBatch CancelEpoch CancelFit",
+    "train.callback": "Callback CancelBatch CancelEpoch CancelFit CancelPass",
+    "train.callbacks.activation": "ActivationStats",
+    "train.callbacks.ema": "EMA",
+    "train.callbacks.gradients": "GradientAccumulation GradientClip",
+    "train.callbacks.logs": "CSVLogger JSONLogger",
+    "train.callbacks.modes": "BnFreeze LabelSmoothing MixedPrecision ShortEpoch",
+    "train.callbacks.monitor": "EarlyStopping ReduceLROnPlateau",
+    "train.callbacks.save": "SaveModel",
+    "train.callbacks.trackers": "MLflowLogger TensorBoardLogger Tracker TrackioLogger WandbLogger",
+    "train.distributed": "AccelerateEngine",
     "train.engine": "Engine LocalEngine",
     "train.history": "History",
+    "train.hooks": "Hook Hooks dummy_eval hook_output hook_outputs model_sizes num_features_model",
     "train.learner": "Learner",
     "train.losses": "BCEWithLogitsLossFlat CrossEntropyLossFlat LabelSmoothingCrossEntropy MSELossFlat",
     "train.lr_find": "minimum slide steep valley",
     "train.metrics": """
-        Metric PointError accuracy accuracy_multi error_rate mae mse pixel_accuracy rmse top_k_accuracy
+        Metric PointError accuracy accuracy_multi error_rate foreground_acc mae mse pixel_accuracy rmse
+        top_k_accuracy
     """,
+    "train.memory": "SplitBatches",
     "train.mix": "CutMix MixUp",
-    "train.optim": "Adam Optimizer SGD trainable_params wrap_optimizer",
-    "train.schedule": "combine cosine exponential flat one_cycle",
+    "train.groups": "trainable_params",
+    "train.opt_func": "OptimWrapper wrap_optimizer",
+    "train.optim": "Adam Optimizer SGD",
+    "train.optimizers": "AdamW Lamb Lookahead Muon RAdam RMSProp ranger",
+    "train.schedule": "ParamScheduler torch_schedule",
+    "train.shapes": "combine cosine exponential flat linear one_cycle polynomial",
     "train.scores": """
         APScoreBinary APScoreMulti BalancedAccuracy BrierScore CohenKappa ExplainedVariance F1Score
         F1ScoreMulti FBeta HammingLoss Jaccard MatthewsCorrCoef Precision PrecisionMulti R2Score Recall
         RecallMulti RocAuc RocAucBinary RocAucMulti skm_to_wiggly
     """,
+    "tabular.columns": "cont_cat_split",
+    "tabular.dates": "add_datepart",
+    "tabular.encoder": "TableEncoder",
+    "tabular.learner": "tabular_learner",
+    "tabular.loaders": "TabularDataLoaders",
+    "tabular.models": "TabularModel emb_sz_rule",
+    "tabular.procs": "Categorify FillMissing FillStrategy",
+    "tabular.shrink": "df_shrink",
+    "tabular.table": "TabularPandas",
+    "train.summary": "Summary",
     "vision.augment": """
         IntToFloatTensor Normalize Rotate ToTensor Warp Zoom aug_transforms imagenet_stats setup_aug_tfms
     """,
     "vision.annotations": "get_annotations",
     "vision.blocks": "ImageBlock",
     "vision.boxes": "BBoxBlock BBoxLblBlock",
+    "vision.detection.boxes": "Detection",
+    "vision.detection.learner": "DetectionLearner detection_learner",
+    "vision.detection.metrics": "BoxMetric",
+    "interpret.detection": "DetectionInterpretation",
     "vision.check": "DataCheck check_folder",
     "vision.draws": "PadMode",
     "vision.erase": "CutOut RandomErasing",
@@ -432,10 +599,17 @@ _ROOMS = {
     "vision.points": "PointBlock",
     "vision.resize": "RandomResizedCrop Resize ResizeMethod",
     "interpret.classification": "ClassificationInterpretation",
+    "interpret.compare": "compare",
+    "interpret.comparison": "Comparison",
     "interpret.interpretation": "Interpretation",
     "interpret.score": "wilson_interval",
     "bundle.manifest": "Manifest",
     "bundle.predictor": "Predictor load_bundle load_learner",
+    "train.pixel_losses": "CombinedLoss DiceLoss FocalLoss FocalLossFlat",
+    "train.pixel_scores": "Dice DiceMulti JaccardCoeff JaccardCoeffMulti",
+    "interpret.segmentation": "SegmentationInterpretation",
+    "vision.unet": "unet_learner",
+    "vision.decoder": "unet_model",
 }
 
 _WHERE = {name: f"wiggly.{room}" for room, names in _ROOMS.items() for name in names.split()}

@@ -12,6 +12,7 @@ __all__ = [
     "BundleError",
     "DataError",
     "DependencyError",
+    "DivergedError",
     "ItemError",
     "LabelError",
     "ModelError",
@@ -82,6 +83,10 @@ class ModelError(WigglyError, ValueError):
 
 class TrainingError(WigglyError, RuntimeError):
     """Training cannot go on."""
+
+
+class DivergedError(TrainingError):
+    """The loss is no number, or far too large to come back; the weights are spoilt."""
 
 
 class BundleError(WigglyError, ValueError):

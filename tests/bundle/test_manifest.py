@@ -11,7 +11,7 @@ import pytest
 from tests.bundle.support import manifest
 
 import wiggly.bundle.manifest as module
-from wiggly.bundle.manifest import Score, manifest_schema, read_manifest, write_manifest
+from wiggly.bundle.manifest import VERSION, Score, manifest_schema, read_manifest, write_manifest
 from wiggly.errors import BundleError
 
 SCORE = Score(name="accuracy", value=0.9, n=210, interval=(0.85, 0.94), baseline=0.19, baseline_label="ant")
@@ -41,13 +41,13 @@ def test_committed_schema_is_current() -> None:
 
 def test_newer_version_says_what_to_install() -> None:
     with pytest.raises(BundleError, match=r'pip install --upgrade "wiggly>=7.1"') as caught:
-        read_manifest(changed(version=2, wiggly="7.1", surprise=[1]), "cats.wiggly")
+        read_manifest(changed(version=VERSION + 1, wiggly="7.1", surprise=[1]), "cats.wiggly")
     assert "cats.wiggly" in str(caught.value)
 
 
 def test_newer_version_puts_no_foreign_text_into_a_command() -> None:
     with pytest.raises(BundleError) as caught:
-        read_manifest(changed(version=2, wiggly='1.0"; rm -rf ~; "'), "cats.wiggly")
+        read_manifest(changed(version=VERSION + 1, wiggly='1.0"; rm -rf ~; "'), "cats.wiggly")
     assert "rm -rf" not in caught.value.fix
 
 

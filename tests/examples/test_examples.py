@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,12 +20,32 @@ SOURCES = {
     "key_points": ("face_keypoints", "points (64, 68, 2)", 9),
     "detection": ("coco_tiny", "of ['#na#', 'book', 'chair', 'couch', 'remote', 'tv', 'vase']", 9),
 }
+# What the examples on tables take, and what they say at the end.
+TABLES = {
+    "titanic": (
+        ["titanic_train.csv", "titanic_test.csv"],
+        r"1\d\d of 418 passengers are said to have survived",
+    ),
+    "adult": (["adult.csv"], r"right about 8[4-7]\.\d% of 6,512 people"),
+    "california": (["california_housing.csv"], r"off by [4-6]\d,\d{3} dollars .* by 11\d,\d{3}"),
+}
 
 
 def test_every_example_is_listed_here_and_short() -> None:
     files = sorted(FOLDER.glob("*.py"))
-    assert {file.stem for file in files} == set(SOURCES)
+    assert {file.stem for file in files} == set(SOURCES) | set(TABLES)
+    assert all(len(file.read_text().splitlines()) <= 40 for file in files if file.stem in TABLES)
     assert all(len(file.read_text().splitlines()) <= 60 for file in files)
+
+
+def loaded(name: str) -> Any:
+    """An example as a module."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    return example
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -35,11 +57,7 @@ def test_example(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
+    example = loaded(name)
     source, said, pictures = SOURCES[name]
     example.main(str(shared / "data" / source), str(tmp_path / "batch.png"))
     assert said in capsys.readouterr().out
@@ -50,3 +68,23 @@ def test_example(
     assert len(with_pictures) == pictures
     assert pixels.std() > 20, "the picture is nearly empty"
     example.plt.close("all")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_example(
+    name: str,
+    shared: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files, said = TABLES[name]
+    paths = [str(shared / "data" / "tabular" / file) for file in files]
+    answers = ["answers.csv"] if name == "titanic" else []
+    loaded(name).main(*paths, *answers)
+    assert re.search(said, capsys.readouterr().out)
+    for file in answers:
+        lines = (tmp_path / file).read_text().splitlines()
+        assert lines[0] == "PassengerId,Survived"
+        assert len(lines) == 419

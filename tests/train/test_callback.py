@@ -7,6 +7,7 @@ import torch
 from tests.train.support import digit_learner, digit_loaders, equal, weights_of
 
 from wiggly.errors import ArgumentError
+from wiggly.records import State
 from wiggly.train.callback import EVENTS, Callback, CancelBatch, CancelEpoch, CancelFit, as_callbacks
 
 
@@ -211,3 +212,27 @@ def test_a_callback_may_predict_during_training() -> None:
     peek = Peek()
     assert equal(weights_of(trained(peek)), weights_of(trained(None)))
     assert peek.seen == (100, 10)
+
+
+def test_the_same_callback_twice_acts_once() -> None:
+    class Count(Callback):
+        n = 0
+
+        def after_batch(self, state: State) -> None:
+            self.n += 1
+
+    count = Count()
+    assert as_callbacks([count, count]) == [count]
+    assert len(as_callbacks([Count, Count])) == 2
+
+
+def test_a_class_that_needs_arguments_says_so() -> None:
+    class Needs(Callback):
+        def __init__(self, folder: str) -> None:
+            self.folder = folder
+
+    with pytest.raises(ArgumentError, match=r"Make one of it: cbs=Needs\(\.\.\.\)"):
+        as_callbacks([Needs])  # type: ignore[list-item]
+    for wrong in ("EMA", 5, [None], [dict]):
+        with pytest.raises(ArgumentError, match="`cbs` must be callbacks"):
+            as_callbacks(wrong)  # type: ignore[arg-type]

@@ -12,14 +12,13 @@ from torch import nn
 
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock
 from wiggly.errors import ArgumentError, TrainingError
+from wiggly.train.checks import check_loss, checked_loss
 from wiggly.train.losses import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,
     LabelSmoothingCrossEntropy,
     MSELossFlat,
     activation_of,
-    check_loss,
-    checked_loss,
     decodes_of,
     loss_for,
     loss_per_item,

@@ -11,18 +11,9 @@ from tests.train.support import body_and_head, digit_learner, small_model
 from torch import nn
 
 from wiggly.errors import ArgumentError, ModelError
-from wiggly.train.optim import (
-    SGD,
-    Adam,
-    Optimizer,
-    hold_norms,
-    layer_groups,
-    make_optimizer,
-    norm_and_bias,
-    set_frozen,
-    trainable_params,
-    wrap_optimizer,
-)
+from wiggly.train.groups import hold_norms, layer_groups, norm_and_bias, set_frozen, trainable_params
+from wiggly.train.opt_func import make_optimizer, wrap_optimizer
+from wiggly.train.optim import SGD, Adam, Optimizer
 
 RNG = np.random.default_rng(0)
 START = RNG.normal(size=(3, 2))
@@ -233,3 +224,11 @@ def test_the_text_names_groups_and_rates() -> None:
     optimizer.set_lrs([1e-4, 1e-3])
     assert repr(optimizer) == "AdamW with 2 parameter groups at rates 0.0001, 0.001"
     assert isinstance(optimizer, Optimizer)
+
+
+def test_one_parameter_alone() -> None:
+    weight = nn.Parameter(torch.ones(2))
+    optimizer = SGD(weight, 0.1)
+    weight.sum().backward()
+    optimizer.step()
+    assert torch.equal(weight.detach(), torch.tensor([0.9, 0.9]))

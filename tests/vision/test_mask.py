@@ -350,8 +350,9 @@ def test_a_net_learns_masks_and_shows_them(tmp_path: Path) -> None:
     assert torch.equal(decoded, probs.argmax(1)) and decoded.shape == targets.shape
     assert losses.shape == (2,) and losses.mean().item() == pytest.approx(loss, rel=1e-4)
     said, index, prob = learn.predict(files[0])
-    assert isinstance(said, PILMask) and said.shape == (32, 32) and prob.shape == (3, 32, 32)
-    assert np.array_equal(np.asarray(said), index.numpy())
+    assert isinstance(said, PILMask) and said.shape == (40, 56)  # the photo's own
+    assert index.shape == (32, 32) and prob.shape == (3, 32, 32)
+    assert set(np.unique(said)) <= set(index.unique().tolist())
     learn.show_results()
     axes = plt.gcf().axes
     assert [ax.get_title() for ax in axes] == ["Target", "Prediction"] * 2

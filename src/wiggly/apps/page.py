@@ -26,7 +26,7 @@ from PIL import Image
 
 from wiggly.bundle.manifest import Label, Score
 from wiggly.bundle.predictor import Predictor, load_bundle
-from wiggly.errors import ArgumentError, DependencyError, ItemError, WigglyError
+from wiggly.errors import ArgumentError, BundleError, DependencyError, ItemError, WigglyError
 
 __all__ = ["make_app", "serve"]
 
@@ -74,9 +74,16 @@ def make_app(predictor: Predictor) -> Any:
 
     Raises:
         DependencyError: Gradio is not installed.
+        BundleError: The model says something else than one label per photo.
     """
-    gradio = _import_gradio()
     manifest = predictor.manifest
+    if manifest.task != "classification":
+        raise BundleError(
+            "the page shows one label per photo",
+            f"{manifest.title!r} is a model for {manifest.task}",
+            "Use `wiggly predict`, or `load_bundle(path).predict(photo)` in Python.",
+        )
+    gradio = _import_gradio()
     with gradio.Blocks(
         title=manifest.title,
         analytics_enabled=False,

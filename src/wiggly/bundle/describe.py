@@ -16,6 +16,7 @@ import numpy as np
 
 from wiggly.bundle.manifest import CategoryOutput, ImageInput, Score, Step
 from wiggly.bundle.predictor import preprocess, read_preprocessing
+from wiggly.data.base import brought_transforms
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock
 from wiggly.data.dataset import Dataset
 from wiggly.data.transform import Transform, is_active, transform_names
@@ -33,6 +34,7 @@ __all__ = [
     "describe_output",
     "last_metrics",
     "measure_score",
+    "measured_metrics",
     "versions",
     "wiggly_version",
 ]
@@ -60,11 +62,12 @@ def describe_input(learn: Learner) -> ImageInput:
             "Such inputs cannot be exported yet: keep the weights with `learn.save`.",
         )
     loader = learn.dls.valid
+    of_targets = brought_transforms(learn.dls.target_blocks)  # a picture alone has no use for them
     steps: list[Step] = []
     for transform in (*loader.dataset.item_tfms, *loader.batch_tfms):
-        if is_active(transform, train=False) and not isinstance(
-            transform, Normalize
-        ):  # the model has the statistics
+        if transform in of_targets or isinstance(transform, Normalize):  # the model has the statistics
+            continue
+        if is_active(transform, train=False):
             steps.append(_describe_transform(transform))
     channels = blocks[0].channels
     described = ImageInput(kind="image", channels=channels, size=None, preprocessing=tuple(steps))
@@ -104,7 +107,7 @@ def describe_output(learn: Learner) -> CategoryOutput:
         or isinstance(blocks[0], MultiCategoryBlock)
     ):
         raise BundleError(
-            "a bundle needs one CategoryBlock as its target",
+            "a bundle needs one CategoryBlock as its target, or the blocks of `detection_learner`",
             f"the targets are {[block.name for block in blocks] or 'unknown'}",
             "Other targets cannot be exported yet: keep the weights with `learn.save`.",
         )
@@ -160,6 +163,17 @@ def last_metrics(learn: Learner) -> dict[str, float]:
     )  # without the columns epoch and time
     last = zip(names, rows[-1], strict=True) if rows else ()
     return {name: float(value) for name, value in last if math.isfinite(value)}
+
+
+def measured_metrics(learn: Learner) -> dict[str, float]:
+    """Loss and metrics of the validation set as the learner is now; the last line of its history, with a
+    warning, where the photos cannot be read any more."""
+    try:
+        found = learn.evaluate(learn.dls.valid)
+    except BadItemsError as error:
+        warnings.warn(f"exported with the metrics of the last epoch: {error.received}", stacklevel=3)
+        return last_metrics(learn)
+    return {name: float(value) for name, value in found.items() if math.isfinite(value)}
 
 
 def wiggly_version() -> str:

@@ -18,7 +18,7 @@ from wiggly.bundle.manifest import Label
 from wiggly.data.dataset import Dataset
 from wiggly.errors import DataError
 
-__all__ = ["choose_examples", "example_file"]
+__all__ = ["choose_examples", "choose_pictures", "example_file"]
 
 #: Bytes of one example at most; a bundle is passed around, and 5 photos must not double it.
 LARGEST_EXAMPLE = 200_000
@@ -49,6 +49,20 @@ def choose_examples(dataset: Dataset, n: int) -> Iterator[tuple[bytes, Label]]:
             if content is not None:
                 yield content, present[index]
                 break
+
+
+def choose_pictures(dataset: Dataset, n: int) -> Iterator[bytes]:
+    """Up to `n` items of a data set as example files, evenly spread over it; unreadable ones are left out.
+
+    Args:
+        dataset: Images, with targets of any kind.
+        n: How many, at least 0.
+    """
+    spread = dict.fromkeys(int(i) for i in np.linspace(0, len(dataset) - 1, min(n, len(dataset))).round())
+    for position in spread:
+        content = _read(dataset, position)
+        if content is not None:
+            yield content
 
 
 def _read(dataset: Dataset, position: int) -> bytes | None:

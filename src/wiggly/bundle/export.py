@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,29 +19,34 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from wiggly.bundle.archive import describe_file, is_bundle, read_archive, write_archive
+from wiggly.bundle.boxes import describe_boxes, work_out_boxes
 from wiggly.bundle.describe import (
     describe_input,
     describe_model,
     describe_output,
     last_metrics,
     measure_score,
+    measured_metrics,
     versions,
     wiggly_version,
 )
-from wiggly.bundle.examples import choose_examples
+from wiggly.bundle.examples import choose_examples, choose_pictures
 from wiggly.bundle.manifest import (
     FORMAT,
     VERSION,
     WEIGHTS,
+    BoxesOutput,
+    BoxExample,
     CategoryOutput,
     Example,
     ImageInput,
     Label,
     Manifest,
 )
-from wiggly.bundle.predictor import Predictor, preprocess, read_preprocessing, run_model
+from wiggly.bundle.predictor import predictor_of, preprocess, read_preprocessing, run_model
 from wiggly.errors import BundleError, StorageError
 from wiggly.train.checkpoint import replacing
+from wiggly.vision.detection.learner import DetectionLearner
 
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
@@ -70,7 +75,8 @@ def export_bundle(
     score it carries.
 
     Args:
-        learn: A learner of `vision_learner` with one image in and one category out.
+        learn: A learner of `vision_learner` with one image in and one category out, or of
+            `detection_learner`.
         path: The file to write, exactly as given, whatever its suffix. A bundle that is there is replaced.
         title: Name for people; by default that of the file.
         description: A few sentences for people.
@@ -98,29 +104,28 @@ def export_bundle(
     """
     place = Path(path).expanduser()
     _check_place(place, overwrite)
-    output, config, image = describe_output(learn), describe_model(learn), describe_input(learn)
+    finds = isinstance(learn, DetectionLearner)
+    output = describe_boxes(learn) if finds else describe_output(learn)
+    config, image = describe_model(learn), describe_input(learn)
     model = _frozen_copy(learn.model)
-    pictures = {
-        f"examples/{i}.png": pair
-        for i, pair in enumerate(choose_examples(learn.dls.valid.dataset, examples), 1)
-    }
+    pictures = _pictures(learn, examples, finds)
     files = {WEIGHTS: _weights(model), **{name: content for name, (content, _) in pictures.items()}}
     manifest = Manifest(
         format=FORMAT,
         version=VERSION,
         wiggly=wiggly_version(),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        task="classification",
+        task="detection" if finds else "classification",
         title=_title(place) if title is None else title,
         inputs=(image,),
         outputs=(output,),
         model=config,
         files={name: describe_file(content) for name, content in files.items()},
-        examples=tuple(_work_out(learn, model, image, output, pictures)),
+        examples=tuple(_answers(learn, model, image, output, pictures)),
         description=description,
         licence=licence,
-        score=measure_score(learn),
-        metrics=last_metrics(learn),
+        score=None if finds else measure_score(learn),
+        metrics=measured_metrics(learn) if finds else last_metrics(learn),
         versions=versions(),
     )
     _write_proved(place, manifest, files)
@@ -174,12 +179,34 @@ def _weights(model: nn.Module) -> bytes:
     return save_tensors(tensors)
 
 
+def _pictures(learn: Learner, n: int, finds: bool) -> dict[str, tuple[bytes, Label | None]]:
+    """Example files by name, with the label the data gives them."""
+    dataset = learn.dls.valid.dataset
+    chosen = (
+        ((content, None) for content in choose_pictures(dataset, n)) if finds else choose_examples(dataset, n)
+    )
+    return {f"examples/{i}.png": pair for i, pair in enumerate(chosen, 1)}
+
+
+def _answers(
+    learn: Learner,
+    model: nn.Module,
+    image: ImageInput,
+    output: CategoryOutput | BoxesOutput,
+    pictures: Mapping[str, tuple[bytes, Label | None]],
+) -> Sequence[Example | BoxExample]:
+    if isinstance(output, CategoryOutput):
+        return _work_out(learn, model, image, output, pictures)
+    contents = {name: content for name, (content, _) in pictures.items()}
+    return work_out_boxes(learn, model, image, output, contents, LEARNER_TOLERANCE)
+
+
 def _work_out(
     learn: Learner,
     model: nn.Module,
     image: ImageInput,
     output: CategoryOutput,
-    pictures: Mapping[str, tuple[bytes, Label]],
+    pictures: Mapping[str, tuple[bytes, Label | None]],
 ) -> list[Example]:
     """What the learner's own network answers for each example file, read the way the bundle's reader will."""
     block, transforms = read_preprocessing(image)
@@ -198,7 +225,7 @@ def _work_out(
     return worked
 
 
-def _compare(learn: Learner, content: bytes, probs: Tensor, actual: Label) -> None:
+def _compare(learn: Learner, content: bytes, probs: Tensor, actual: Label | None) -> None:
     """The same file through `learn.predict`: another activation or way of reading files would show here."""
     difference = float((learn.predict(content).probs.float().cpu() - probs).abs().max())
     if not difference <= LEARNER_TOLERANCE:
@@ -213,4 +240,4 @@ def _write_proved(place: Path, manifest: Manifest, files: Mapping[str, bytes]) -
     """Write aside, read back, run the worked examples, and only then take the name."""
     with replacing(place) as aside:
         write_archive(aside, manifest, files)
-        Predictor(read_archive(aside), name="this learner").verify()
+        predictor_of(read_archive(aside), name="this learner").verify()

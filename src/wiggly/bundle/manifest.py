@@ -21,9 +21,12 @@ __all__ = [
     "SCHEMA_ID",
     "VERSION",
     "WEIGHTS",
+    "BoxExample",
+    "BoxesOutput",
     "CategoryOutput",
     "Example",
     "FileEntry",
+    "FoundBox",
     "ImageInput",
     "Label",
     "Manifest",
@@ -38,7 +41,7 @@ FORMAT = "wiggly-bundle"
 
 #: Version of the format. Any change of the fields raises it, so an older wiggly never silently ignores one
 #: that matters.
-VERSION = 1
+VERSION = 2
 
 #: A name, not an address: nothing is ever fetched.
 SCHEMA_ID = f"urn:wiggly:model:{VERSION}"
@@ -99,6 +102,17 @@ class CategoryOutput:
 
 
 @dataclass(frozen=True)
+class BoxesOutput:
+    """Any number of boxes, each with one class out of a vocabulary and a score."""
+
+    kind: Literal["boxes"]
+    vocabulary: Annotated[
+        tuple[Label, ...], Rule("The classes by the number the model gives them.", items=(1, None))
+    ]
+    min_score: Annotated[float, Rule("Boxes with a lower score are left out.", minimum=0)]
+
+
+@dataclass(frozen=True)
 class Example:
     """A worked example: an input file and what the model must answer for it."""
 
@@ -106,6 +120,27 @@ class Example:
     label: Annotated[Label, Rule("The class the model predicts.")]
     actual: Annotated[Label | None, Rule("The class the data gives it, when known.")]
     probabilities: Annotated[tuple[float, ...], Rule("Activated outputs, in the order of the vocabulary.")]
+
+
+@dataclass(frozen=True)
+class FoundBox:
+    """One thing found in a picture."""
+
+    label: Annotated[Label, Rule("What it is.")]
+    score: Annotated[float, Rule("How sure the model is, 0 to 1.", minimum=0)]
+    box: Annotated[
+        tuple[float, float, float, float],
+        Rule("x1, y1, x2, y2 in pixels of the picture as the file has it, upright."),
+    ]
+
+
+@dataclass(frozen=True)
+class BoxExample:
+    """A worked example of a detector: an input file and the boxes the model must find in it."""
+
+    kind: Literal["boxes"]
+    file: Annotated[str, Rule("Name of the input file in the bundle.")]
+    boxes: Annotated[tuple[FoundBox, ...], Rule("What the model finds, best first.")]
 
 
 @dataclass(frozen=True)
@@ -128,17 +163,21 @@ class Manifest:
     version: Annotated[int, Rule("Version of this format.", minimum=1)]
     wiggly: Annotated[str, Rule("Version of the wiggly that wrote the bundle.")]
     created: Annotated[str, Rule("Time of writing, UTC.", pattern=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")]
-    task: Literal["classification"]
+    task: Literal["classification", "detection"]
     title: Annotated[str, Rule("Name for people.")]
     inputs: Annotated[tuple[ImageInput, ...], Rule("What goes in.", items=(1, 1))]
-    outputs: Annotated[tuple[CategoryOutput, ...], Rule("What comes out.", items=(1, 1))]
+    outputs: Annotated[tuple[CategoryOutput | BoxesOutput, ...], Rule("What comes out.", items=(1, 1))]
     model: Annotated[
-        dict[str, Any], Rule("The network: what `wiggly.vision.models.build_model` rebuilds it from.")
+        dict[str, Any],
+        Rule(
+            "The network: what `wiggly.vision.models.build_model`, or for detection "
+            "`wiggly.vision.detection.models.build_detector`, rebuilds it from."
+        ),
     ]
     files: Annotated[
         dict[str, FileEntry], Rule("Every file of the bundle but model.json and its hash, by name.")
     ]
-    examples: Annotated[tuple[Example, ...], Rule("Worked examples.")] = ()
+    examples: Annotated[tuple[Example | BoxExample, ...], Rule("Worked examples.")] = ()
     description: Annotated[str, Rule("A few sentences for people.")] = ""
     licence: Annotated[str | None, Rule("SPDX identifier of the terms for using the model.")] = None
     score: Annotated[Score | None, Rule("Validation score.")] = None
@@ -155,7 +194,7 @@ def manifest_schema() -> dict[str, Any]:
 
     Example:
         >>> manifest_schema()["$id"]
-        'urn:wiggly:model:1'
+        'urn:wiggly:model:2'
     """
     schema = schema_of(Manifest)
     schema["properties"] = {"$schema": {"enum": [SCHEMA_ID]}, **schema["properties"]}
@@ -219,15 +258,20 @@ def _newer(name: str, version: int, writer: str) -> BundleError:
 
 def _check_whole(manifest: Manifest) -> None:
     """What no single field can say."""
-    vocabulary = manifest.outputs[0].vocabulary
+    output = manifest.outputs[0]
+    vocabulary = output.vocabulary
     if len({(type(label), label) for label in vocabulary}) != len(vocabulary):
         raise SchemaError("outputs[0].vocabulary", "a list of different classes", "one class twice")
+    if output.kind != {"classification": "category", "detection": "boxes"}[manifest.task]:
+        raise SchemaError("outputs[0].kind", f"one that goes with {manifest.task!r}", repr(output.kind))
     if WEIGHTS not in manifest.files:
         raise SchemaError("files", f"a table with {WEIGHTS!r} in it", f"{sorted(manifest.files)}")
     for i, example in enumerate(manifest.examples):
         if example.file not in manifest.files:
             raise SchemaError(f"examples[{i}].file", "one of `files`", repr(example.file))
-        if len(example.probabilities) != len(vocabulary):
+        if isinstance(example, Example) != (output.kind == "category"):
+            raise SchemaError(f"examples[{i}]", f"an example of {manifest.task}", "one of another task")
+        if isinstance(example, Example) and len(example.probabilities) != len(vocabulary):
             found = f"{len(example.probabilities)} entries"
             raise SchemaError(f"examples[{i}].probabilities", f"a list of {len(vocabulary)} entries", found)
 

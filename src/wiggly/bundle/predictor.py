@@ -20,7 +20,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from wiggly.bundle.archive import Archive, read_archive
-from wiggly.bundle.manifest import WEIGHTS, Example, ImageInput, Label, Manifest
+from wiggly.bundle.manifest import WEIGHTS, CategoryOutput, Example, ImageInput, Label, Manifest
 from wiggly.data.blocks import Vocab
 from wiggly.data.dataset import Dataset, identity
 from wiggly.data.loader import DataLoader
@@ -31,7 +31,7 @@ from wiggly.vision.blocks import ImageBlock
 from wiggly.vision.image import PILImage, PILImageBW
 from wiggly.vision.models import build_model
 
-__all__ = ["Predictor", "WorkedExample", "load_bundle", "load_learner"]
+__all__ = ["Predictor", "WorkedExample", "load_bundle", "load_learner", "predictor_of"]
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "softmax": lambda logits: logits.softmax(-1),
@@ -103,7 +103,7 @@ class Predictor:
     @property
     def examples(self) -> list[WorkedExample]:
         """The worked examples that came with the model."""
-        return [self._example(example) for example in self.manifest.examples]
+        return [self._example(e) for e in self.manifest.examples if isinstance(e, Example)]
 
     def predict(self, item: Any) -> Prediction:
         """Predict one item.
@@ -138,7 +138,7 @@ class Predictor:
         if not wanted:
             return []
         loader = DataLoader(
-            _dataset(wanted, self._block, self._transforms),
+            reading(wanted, self._block, self._transforms),
             bs if self._fixed_size else 1,
             seed=0,
             max_bad=0.0,
@@ -182,7 +182,8 @@ class Predictor:
 
     @property
     def _activation(self) -> str:
-        return self.manifest.outputs[0].activation
+        output = self.manifest.outputs[0]
+        return output.activation if isinstance(output, CategoryOutput) else "none"
 
     def _decode(self, probs: Tensor) -> Prediction:
         index = probs.argmax()
@@ -203,7 +204,8 @@ def load_bundle(path: str | os.PathLike[str], device: str | torch.device = "cpu"
         device: Where predictions run; "cpu" because a single photo gains nothing from a GPU.
 
     Returns:
-        A `Predictor`: `.predict(item)`, `.vocab`, `.verify()`, `.manifest`.
+        A `Predictor`: `.predict(item)`, `.vocab`, `.verify()`, `.manifest`; for a detector one whose
+        `predict` gives boxes.
 
     Raises:
         StorageError: The file cannot be read.
@@ -218,7 +220,16 @@ def load_bundle(path: str | os.PathLike[str], device: str | torch.device = "cpu"
         wiggly.errors.BundleError: 'holiday.jpg' must be a bundle; it is a file of another kind.
         Pass the path of a file that `learn.export` wrote.
     """
-    return Predictor(read_archive(path), device, f"'{os.fspath(path)}'")
+    return predictor_of(read_archive(path), device, f"'{os.fspath(path)}'")
+
+
+def predictor_of(archive: Archive, device: str | torch.device = "cpu", name: str = "the bundle") -> Predictor:
+    """The predictor for the task of a bundle; see `Predictor` for the arguments."""
+    if archive.manifest.task == "detection":
+        from wiggly.bundle.boxes import BoxPredictor
+
+        return BoxPredictor(archive, device, name)
+    return Predictor(archive, device, name)
 
 
 def load_learner(fname: str | os.PathLike[str], cpu: bool = True) -> Predictor:
@@ -250,7 +261,7 @@ def preprocess(item: Any, block: ImageBlock, transforms: list[Transform]) -> Ten
     Raises:
         ItemError: It cannot be read as an image.
     """
-    return block.encode(_dataset([item], block, transforms).sample(0, Random(0))[0])
+    return block.encode(reading([item], block, transforms).sample(0, Random(0))[0])
 
 
 def run_model(model: nn.Module, images: Tensor, activation: str) -> Tensor:
@@ -261,7 +272,8 @@ def run_model(model: nn.Module, images: Tensor, activation: str) -> Tensor:
         ).cpu()
 
 
-def _dataset(items: list[Any], block: ImageBlock, transforms: list[Transform]) -> Dataset:
+def reading(items: list[Any], block: ImageBlock, transforms: list[Transform]) -> Dataset:
+    """Items as the validation loader would read them."""
     return Dataset(items, [identity], [block], 1, transforms, labelled=False)
 
 
@@ -271,7 +283,7 @@ def _build(manifest: Manifest, weights: bytes, name: str) -> nn.Module:
         with torch.random.fork_rng(
             devices=[]
         ):  # weights are drawn, to be replaced: no reason to move the user's draws
-            model = build_model(manifest.model)
+            model = _rebuild(manifest)
     except Exception as error:  # timm and torchvision raise anything for arguments that a stranger made up
         reason = (
             f"{error.rule}; {error.received}"
@@ -293,6 +305,14 @@ def _build(manifest: Manifest, weights: bytes, name: str) -> nn.Module:
         ) from error
     model.to(memory_format=torch.channels_last)
     return model.eval()
+
+
+def _rebuild(manifest: Manifest) -> nn.Module:
+    if manifest.task == "detection":
+        from wiggly.vision.detection.models import build_detector
+
+        return build_detector(manifest.model)
+    return build_model(manifest.model)
 
 
 def _check_network(config: Mapping[str, Any], name: str) -> None:

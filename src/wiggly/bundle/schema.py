@@ -196,7 +196,7 @@ def _read_literal(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
 
 
 def _read_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
-    for choice in arguments:
+    for choice in _of_kind(arguments, value, where):
         try:
             return _read(choice, value, where)
         except SchemaError:
@@ -204,6 +204,21 @@ def _read_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
                 raise  # the message about the object's own field says more than "an object or null"
     words = [SCALARS[choice][1] if choice in SCALARS else "an object or a list" for choice in arguments]
     raise SchemaError(where, " or ".join(words), _short(value))
+
+
+def _of_kind(choices: tuple[Any, ...], value: Any, where: str) -> list[Any]:
+    """The choices that can be meant: of several dataclasses the one whose field `kind` says what the object's
+    says, or the one without such a field."""
+    classes = [choice for choice in choices if is_dataclass(choice)]
+    if len(classes) < 2 or not isinstance(value, dict):
+        return list(choices)
+    kinds = [get_args(get_type_hints(choice).get("kind")) or (None,) for choice in classes]
+    said: Any = cast("dict[str, Any]", value).get("kind")
+    meant = [choice for choice, known in zip(classes, kinds, strict=True) if said in known]
+    if not meant:
+        names = " or ".join(repr(name) for known in kinds for name in known if name is not None)
+        raise SchemaError(f"{where}.kind", names, _short(said))
+    return meant
 
 
 def _read_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> Any:

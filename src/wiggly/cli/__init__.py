@@ -16,7 +16,9 @@ from cyclopts import App, CycloptsError
 
 from wiggly import __version__
 from wiggly.cli.checking import data
+from wiggly.cli.comparing import compare
 from wiggly.cli.options import command_line
+from wiggly.cli.running import run
 from wiggly.cli.training import lr_find, report, train
 from wiggly.cli.using import predict, serve
 from wiggly.errors import WigglyError
@@ -59,9 +61,22 @@ REPORT_EXAMPLES = """Example:
     wiggly report photos.wiggly new_photos --all    # photos it has never seen
 """
 
+COMPARE_EXAMPLES = """Example:
+
+    wiggly compare photos --archs resnet18,mobilenetv3_large_100,convnext_tiny
+    wiggly compare photos --archs resnet18,resnet50 --budget "10 min" --plot networks.png
+"""
+
 LR_FIND_EXAMPLES = """Example:
 
     wiggly lr-find photos --arch resnet34 --plot rates.png
+"""
+
+RUN_EXAMPLES = """Example:
+
+    wiggly run --on paperspace:A4000 -- train photos --epochs 5
+    wiggly run --on any:T4 --spot --yes -- train photos
+    wiggly run --on paperspace:A4000 --dry-run -- train photos    # the task file and the price
 """
 
 #: What errors call an argument in Python, and its option here.
@@ -74,10 +89,12 @@ OPTIONS = {
     "`pattern`": "--label-regex PATTERN",
     "csv_fname": "--label-csv FILE",
     "`groups`": "--group-regex PATTERN",
+    "`archs`": "--archs NAME,NAME",
+    "`budget`": '--budget "10 min"',
     "bs=": "--bs NUMBER",
     "size=": "--size PIXELS",
 }
-OPTION_VERBS = ("train", "lr-find", "report", "data")
+OPTION_VERBS = ("train", "lr-find", "report", "data", "compare")
 
 app = App(
     name="wiggly",
@@ -93,7 +110,9 @@ app.command(predict, help_epilogue=PREDICT_EXAMPLES)
 app.command(serve, name="app", help_epilogue=APP_EXAMPLES)
 app.command(report, help_epilogue=REPORT_EXAMPLES)
 app.command(lr_find, help_epilogue=LR_FIND_EXAMPLES)
+app.command(compare, help_epilogue=COMPARE_EXAMPLES)
 app.command(data)
+app.command(run, help_epilogue=RUN_EXAMPLES)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -134,7 +153,7 @@ def _verb(words: Sequence[str]) -> str:
         return "data check "
     return (
         f"{words[0]} "
-        if words and words[0] in {"train", "predict", "app", "report", "lr-find", "data"}
+        if words and words[0] in {"train", "predict", "app", "report", "lr-find", "compare", "data", "run"}
         else ""
     )
 

@@ -19,7 +19,7 @@ from wiggly.data.items import ColReader, RegexLabeller, as_items, get_image_file
 from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders, Recipe
 from wiggly.data.split import GrandparentSplitter, RandomSplitter, Splitter
-from wiggly.errors import DataError
+from wiggly.errors import ArgumentError, DataError
 from wiggly.interpret.score import Score
 from wiggly.train.learner import Learner
 from wiggly.train.metrics import error_rate
@@ -49,9 +49,16 @@ def scored_learner(predictor: Predictor, folder: Path, options: LabelOptions, ev
         A learner without a history: it can validate and interpret.
 
     Raises:
+        ArgumentError: The bundle's model says something else than one label per picture.
         DataError: There are no pictures.
         LabelError: A label is not one of the bundle's.
     """
+    if predictor.manifest.task != "classification":
+        raise ArgumentError(
+            "a model is scored here by one label per picture",
+            f"{predictor.manifest.title!r} is a model for {predictor.manifest.task}",
+            "Score it in Python: `learn.validate()`, `learn.report()`.",
+        )
     image, transforms = read_preprocessing(predictor.manifest.inputs[0])
     labelled = _find(folder, options)
     blocks: tuple[Block, Block] = (image, CategoryBlock(predictor.vocab, sort=False))

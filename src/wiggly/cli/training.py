@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json as json_format
+import os
 import shlex
 import sys
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -35,14 +36,11 @@ from wiggly.interpret.markup import is_report
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
 
-__all__ = ["lr_find", "report", "train"]
+__all__ = ["Force", "Json", "lr_find", "report", "save_figure", "text_on_stderr", "train"]
 
 #: Peak rates when none is given: `fine_tune`'s own for a pretrained body, a one-cycle one for random weights.
 FINE_TUNE_LR = 2e-3
 FROM_SCRATCH_LR = 5e-3
-
-#: What the weights are when training begins.
-Start: TypeAlias = Literal["checkpoint", "pretrained", "random"]
 
 Json = Annotated[
     bool,
@@ -69,7 +67,15 @@ def train(
     report: Annotated[
         Path | None, Parameter(help="The report to write. Default: report.html beside it.")
     ] = None,
-    resume: Annotated[Path | None, Parameter(help="Start from the checkpoint that Ctrl-C left.")] = None,
+    resume: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Go on with the same command where it was stopped or killed. With --epochs 0: use the model "
+            "as it was then.",
+        ),
+    ] = False,
     force: Force = False,
     json: Json = False,
     labels: LabelOptions = LabelOptions(),  # noqa: B008 - frozen
@@ -79,7 +85,7 @@ def train(
     """Trains on a folder of labelled pictures; writes a bundle and a report.
 
     Returns:
-        0; 130 after Ctrl-C, which leaves a checkpoint.
+        0; 130 after Ctrl-C, which leaves a checkpoint, as anything does that ends a run early.
     """
     if epochs < 0:
         raise ArgumentError("`--epochs` must be at least 0", f"it is {epochs}", "Pass --epochs 3, say.")
@@ -92,27 +98,30 @@ def train(
     from wiggly.bundle.export import export_bundle
     from wiggly.data.basics import set_seed
     from wiggly.interpret.report import write_report
+    from wiggly.train.kept import forget, kept_file
 
     start = time.monotonic()
     set_seed(labels.seed)  # the head's first weights and dropout come from the global generators
-    with _text_on_stderr(json):
+    with text_on_stderr(json):
         if bundle.exists():
             print(f"'{bundle}' is there already; this run will replace it when it is done.")
         learn = make_learner(make_loaders(folder, labels, pictures), model, bundle.parent)
+        learn.model_dir = f"models/{bundle.stem}"  # so that runs of several bundles are kept side by side
         learn.command = shlex.join(["wiggly", *command_line.get()])
         _say_what(learn)
-        if resume is not None:
-            learn.load(resume.resolve(), with_opt=False).unfreeze()
+        kept = kept_file(learn)
+        _find_kept(learn, kept, resume, epochs)
         try:
-            _fit(learn, epochs, lr, _start(model, resume))
-            export_bundle(learn, bundle, overwrite=force)
-            write_report(learn, page, overwrite=force)
-        except (KeyboardInterrupt, WigglyError):
-            _keep(learn, bundle)
+            _fit(learn, epochs, lr, pretrained=bool(model.pretrained or model.weights))
+            learn.engine.once(lambda: export_bundle(learn, bundle, overwrite=force))
+            learn.engine.once(lambda: write_report(learn, page, overwrite=force))
+        except (KeyboardInterrupt, SystemExit, WigglyError):
+            _say_kept(kept)
             raise
-        summary = _summary(learn, bundle, page, time.monotonic() - start)
+        learn.engine.once(lambda: forget(kept, bundle.parent))
+        summary = learn.engine.once(lambda: _summary(learn, bundle, page, time.monotonic() - start))
         _say_result(summary)
-    if json:
+    if json and learn.engine.is_main:
         print(json_format.dumps(summary, indent=2))
     return 0
 
@@ -136,11 +145,11 @@ def lr_find(
     from wiggly.data.basics import set_seed
 
     set_seed(labels.seed)
-    with _text_on_stderr(json):
+    with text_on_stderr(json):
         learn = make_learner(make_loaders(folder, labels, pictures), model, Path())
         found = learn.lr_find(show_plot=plot is not None, suggest_funcs=(valley, slide, steep, minimum))
         if plot is not None:
-            _save_figure(plot)
+            save_figure(plot)
         for name, rate in found._asdict().items():
             print(f"{name:<8} {rate:.2e}")
         words = [word for word in command_line.get()[1:] if word not in ("--json", "--force")]
@@ -182,7 +191,7 @@ def report(
     # Not report.html: that is the page about the training, with its learning curve.
     out = out or Path(f"{bundle.stem}-on-{folder.resolve().name}.html")
     check_target(out, ours=is_report(out), force=force)
-    with _text_on_stderr(json):
+    with text_on_stderr(json):
         predictor = load_bundle(bundle)
         learn = scored_learner(predictor, folder, labels, everything=all)
         learn.command = shlex.join(["wiggly", *command_line.get()])
@@ -206,8 +215,13 @@ def report(
 
 
 @contextlib.contextmanager
-def _text_on_stderr(json: bool) -> Generator[None]:
-    """With --json, sends what is printed for people to stderr, so that stdout is one JSON object."""
+def text_on_stderr(json: bool) -> Generator[None]:
+    """With --json, sends what is printed for people to stderr, so that stdout is one JSON object; of several
+    processes only the first one speaks."""
+    if int(os.environ.get("RANK", "0")):
+        with contextlib.redirect_stdout(None):
+            yield
+        return
     if not json:
         yield
         return
@@ -215,38 +229,46 @@ def _text_on_stderr(json: bool) -> Generator[None]:
         yield
 
 
-def _start(model: ModelOptions, resume: Path | None) -> Start:
-    """What the weights are when training begins."""
-    if resume is not None:
-        return "checkpoint"
-    return "pretrained" if model.pretrained or model.weights else "random"
+def _find_kept(learn: Learner, kept: Path, resume: bool, epochs: int) -> None:
+    """Goes on with what a run before has left, or puts it aside: it may have been forgotten."""
+    there = learn.engine.once(kept.exists)
+    if resume and not there:
+        print(f"There is no run to go on with in '{kept.parent}', so this one begins anew.", flush=True)
+    elif resume and epochs == 0:
+        learn.load(kept, with_opt=False)
+        print(f"The model is the one that was kept in '{kept}'.", flush=True)
+    elif there and not resume and epochs:
+        aside = kept.with_name(f"earlier-{kept.name}")
+        learn.engine.once(lambda: kept.replace(aside))
+        print(
+            "A run of this model was stopped before its end; --resume would go on with it. This one begins "
+            f"anew; the other was moved to '{aside}'.",
+            flush=True,
+        )
 
 
-def _fit(
-    learn: Learner, epochs: int, lr: float | None, start: Literal["checkpoint", "pretrained", "random"]
-) -> None:
-    """Trains: random weights by one cycle, pretrained ones by fine-tuning, resumed ones as that ends."""
+def _fit(learn: Learner, epochs: int, lr: float | None, pretrained: bool) -> None:
+    """Trains: random weights by one cycle, pretrained ones by fine-tuning; a run is always kept."""
     if epochs == 0:
         return
-    if start == "random":
-        learn.fit_one_cycle(epochs, lr or FROM_SCRATCH_LR)
+    if pretrained:
+        learn.fine_tune(epochs, lr or FINE_TUNE_LR, resume=True)
     else:
-        learn.fine_tune(epochs, lr or FINE_TUNE_LR, freeze_epochs=0 if start == "checkpoint" else 1)
+        learn.fit_one_cycle(epochs, lr or FROM_SCRATCH_LR, resume=True)
 
 
-def _keep(learn: Learner, bundle: Path) -> None:
-    """Saves the model as it is now and says how to go on; called when a run ends early."""
-    if not learn.recorder.losses:  # nothing was trained yet
+def _say_kept(kept: Path) -> None:
+    """Says how to go on with a run that ends early."""
+    if not kept.exists():  # nothing was trained yet
         return
-    with contextlib.suppress(WigglyError):  # the first error is the one to read
-        file = learn.save(f"{bundle.stem}-interrupted")
-        words, resume = command_line.get(), shlex.quote(str(file))
-        say = f"""
-The model as it is now was kept in {file}; training on from it runs all epochs asked for.
-  to train on:   wiggly {_without(words, "--resume")} --resume {resume}
-  to use it now: wiggly {_without(words, "--resume", "--epochs")} --resume {resume} --epochs 0
+    words = [word for word in command_line.get() if word != "--resume"]
+    use = _without(words, "--epochs")
+    say = f"""
+The run was kept in {kept}.
+  to go on with it: wiggly {shlex.join(words)} --resume
+  to use the model: wiggly {use} --epochs 0 --resume
 """
-        print(say, file=sys.stderr, flush=True)
+    print(say, file=sys.stderr, flush=True)
 
 
 def _without(words: Sequence[str], *options: str) -> str:
@@ -303,7 +325,7 @@ def _say_result(summary: dict[str, Any]) -> None:
     print(f"\nNext: wiggly predict {bundle} PICTURE    or    wiggly app {bundle}", flush=True)
 
 
-def _save_figure(path: Path) -> None:
+def save_figure(path: Path) -> None:
     """Writes the figure drawn last."""
     from matplotlib import pyplot
 

@@ -27,12 +27,14 @@ def predict(
     files: Annotated[list[Path], Parameter(help="Pictures, or folders of pictures.")],
     /,
     *,
-    top: Annotated[int, Parameter(help="How many of the likeliest labels to name for each picture.")] = 1,
+    top: Annotated[
+        int, Parameter(help="How many of the likeliest labels to name for each picture (not for boxes).")
+    ] = 1,
     json: Annotated[
         bool, Parameter(negative="", show_default=False, help="Print one JSON list on stdout.")
     ] = False,
 ) -> int:
-    """Labels pictures with a trained model.
+    """Labels pictures with a trained model, or says where it finds what.
 
     Returns:
         0, or 1 when some files could not be read; the others are labelled all the same.
@@ -86,11 +88,20 @@ def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _predicted(predictor: Predictor, file: Path, top: int) -> dict[str, Any]:
-    """One file's labels, likeliest first; or the reason why there are none."""
+    """One file's labels, likeliest first, or what a detector finds in it; or the reason why neither."""
     try:
-        probabilities = predictor.predict(file).probs
+        found = predictor.predict(file)
     except WigglyError as error:
         return {"file": str(file), "error": str(error)}
+    if predictor.manifest.task == "detection":
+        boxes = [
+            (box.label, round(box.score, 6), [round(side, 2) for side in box.box]) for box in found.decoded
+        ]
+        return {
+            "file": str(file),
+            "boxes": [dict(zip(("label", "score", "box"), b, strict=True)) for b in boxes],
+        }
+    probabilities = found.probs
     best = probabilities.argsort(descending=True)[:top].tolist()
     labels = [{"label": predictor.vocab[i], "probability": round(float(probabilities[i]), 6)} for i in best]
     return {"file": str(file), **labels[0], **({"labels": labels} if top > 1 else {})}
@@ -99,6 +110,12 @@ def _predicted(predictor: Predictor, file: Path, top: int) -> dict[str, Any]:
 def _print_row(row: dict[str, Any]) -> None:
     if "error" in row:
         print(f"error: {row['error']}", file=sys.stderr, flush=True)
+        return
+    if "boxes" in row:
+        named = [
+            f"{b['label']} {b['score']:.1%} at {','.join(f'{s:.0f}' for s in b['box'])}" for b in row["boxes"]
+        ]
+        print(f"{row['file']}: {'  '.join(named) or 'nothing found'}", flush=True)
         return
     labels = row.get("labels", [row])
     answer = "  ".join(f"{found['label']} {found['probability']:.1%}" for found in labels)

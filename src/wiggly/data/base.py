@@ -150,14 +150,19 @@ class Block(Configurable):
         return encoded
 
     def decode_on(
-        self, encoded: Tensor, size: tuple[int, int], back: npt.NDArray[np.float64] | None = None
+        self,
+        encoded: Tensor,
+        size: tuple[int, int],
+        back: npt.NDArray[np.float64] | None = None,
+        wanted: tuple[int, int] | None = None,
     ) -> Any:
-        """What a person reads, where that depends on the picture: points in its pixels.
+        """What a person reads, where that depends on the picture: points in its pixels, a mask of its size.
 
         Args:
             encoded: One encoded value.
             size: Height and width of the picture that the model sees.
             back: 3×3 matrix from its pixels to those wanted; None for its own.
+            wanted: Height and width of the picture that `back` leads to, if known.
         """
         return self.decode(encoded)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from wiggly.data.base import Block, joined_rows
 from wiggly.data.dataset import Dataset
 from wiggly.data.late import apply_batch_transform
-from wiggly.data.order import Ordered, Positions
+from wiggly.data.order import WHOLE, Ordered, Part, Positions, share_of
 from wiggly.data.rows import Rows
 from wiggly.data.shards.stream import Order, ShardDataset
 from wiggly.data.transform import LendStatistics, Transform, is_active
@@ -143,21 +143,25 @@ class DataLoader(Ordered):
     def _is_tuple(self, batch: Batch) -> bool:
         return isinstance(self.dataset, Dataset) or len(batch.tensors) > 1
 
-    def batches(self, stats: Statistics | None = None) -> Iterator[Batch]:
+    def batches(self, stats: Statistics | None = None, part: Part = WHOLE) -> Iterator[Batch]:
         """One pass over the data.
 
         Args:
             stats: Mean and standard deviation per channel that a model lends for this pass: images then come
                 normalised, in the same look-up that scales them, instead of in [0, 1].
+            part: Number of this process and how many there are: each then makes its rows of every batch, and
+                gets an empty batch where none of them is there, so that all stay in step. A loader that is a
+                part already (`shard`) is not divided again.
 
         Raises:
             BadItemsError: More than `max_bad` of the items are unreadable.
         """
         epoch, start = self.epoch, self._start
         self._start = self._done = 0
-        for done, batch in enumerate(self._run(epoch, stats, start=start), start + 1):
+        rows = part if self._parts == 1 else WHOLE
+        for done, batch in enumerate(self._run(epoch, stats, start=start, part=rows), start + 1):
             self._done = done
-            if len(batch):
+            if len(batch) or part != WHOLE:
                 yield batch
         self._done = 0
         if self._counts_epochs:
@@ -233,11 +237,17 @@ class DataLoader(Ordered):
         show_batch(self, b, max_n, nrows, ncols, figsize, unique)
 
     def _run(
-        self, epoch: int, stats: Statistics | None, start: int = 0, most: int | None = None
+        self,
+        epoch: int,
+        stats: Statistics | None,
+        start: int = 0,
+        most: int | None = None,
+        part: Part = WHOLE,
     ) -> Iterator[Batch]:
         extra = () if stats is None else (LendStatistics(tuple(stats[0]), tuple(stats[1])),)
         dealt = self._dealt(epoch, start, most)
-        return self._in_order((positions, epoch, extra, numbers, held) for positions, numbers, held in dealt)
+        mine = ((share_of(len(positions), part), positions, *rest) for positions, *rest in dealt)
+        return self._in_order((p[rows], epoch, extra, numbers[rows], held) for rows, p, numbers, held in mine)
 
     def _dealt(self, epoch: int, start: int, most: int | None) -> Iterator[tuple[list[int], list[int], Any]]:
         """Batch by batch the positions, the numbers that draws come from, and the data set that holds the
@@ -314,6 +324,8 @@ class DataLoader(Ordered):
     def _collate_plain(self, positions: list[int]) -> Batch:
         from torch.utils.data import default_collate
 
+        if not positions:  # of a part of a batch
+            return Batch((), (), [])
         batch = _as_batch(default_collate([self.dataset[i] for i in positions]), positions)
         for function in self.batch_tfms:
             batch = apply_batch_transform(function, batch, self.dataset, ())
@@ -349,28 +361,43 @@ def _as_batch(collated: Any, positions: list[int]) -> Batch:
     if isinstance(collated, Tensor):
         return Batch((collated,), (), positions)
     tensors = tuple(cast("Iterable[Tensor]", collated))
+    for number, part in enumerate(cast("tuple[Any, ...]", tensors)):
+        if not isinstance(part, Tensor):
+            raise DataError(
+                "every part of a batch must be a tensor",
+                f"part {number} is a {type(part).__name__}: {part!r:.60}",
+                "Make numbers of texts and labels first, as CategoryBlock does, or collate them yourself.",
+            )
     if len(tensors) < 2:
         return Batch(tensors, (), positions)
     return Batch(tensors[:-1], tensors[-1:], positions)
 
 
-def batches_of(loader: Any, stats: Statistics | None = None) -> Iterator[Batch]:
+def batches_of(loader: Any, stats: Statistics | None = None, part: Part = WHOLE) -> Iterator[Batch]:
     """Batches of any loader: ours, torch's, or a list of `(x, y)`.
 
     Args:
         loader: Anything that yields tensors or tuples of them, the last being the target.
         stats: Lent statistics; only our own loaders take them.
+        part: Which process of how many reads; another library's loader makes whole batches in each of them,
+            of which this one's rows are taken.
 
     Example:
         >>> [b.targets[0].tolist() for b in batches_of([(torch.zeros(2, 3), torch.tensor([0, 1]))])]
         [[0, 1]]
     """
-    if isinstance(loader, DataLoader):
-        yield from loader.batches(stats)
+    if isinstance(loader, Ordered):
+        yield from loader.batches(stats, part)
         return
+    if getattr(getattr(loader, "sampler", None), "num_replicas", 1) > 1:
+        part = WHOLE  # torch's DistributedSampler has divided the items already
     start = 0
     for collated in loader:
         batch = _as_batch(collated, [])
         n = int(batch.tensors[0].shape[0])
-        yield Batch(batch.inputs, batch.targets, list(range(start, start + n)))
+        rows, numbers = share_of(n, part), range(start, start + n)
+        inputs, targets = batch.inputs, batch.targets
+        if part != WHOLE:
+            inputs, targets = tuple(t[rows] for t in inputs), tuple(t[rows] for t in targets)
+        yield Batch(inputs, targets, list(numbers[rows]))
         start += n

@@ -15,11 +15,34 @@ import numpy as np
 import numpy.typing as npt
 
 from wiggly.errors import ArgumentError, DataError
+from wiggly.records import Batch
 
-__all__ = ["Ordered", "Positions", "cumulative_weights"]
+__all__ = ["WHOLE", "Ordered", "Part", "Positions", "cumulative_weights", "share_of"]
 
 Positions = npt.NDArray[np.int64]
 Cumulative = npt.NDArray[np.float64]
+
+# Which process of how many reads the rows of a batch.
+Part = tuple[int, int]
+WHOLE: Part = (0, 1)
+
+
+def share_of(n: int, part: Part) -> slice:
+    """The rows of a batch that one of several processes takes: side by side, so that the parts put one after
+    the other are the batch; the first ones take one more where they do not come out even.
+
+    Args:
+        n: Rows of the batch.
+        part: Number of the process from 0, and how many there are.
+
+    Example:
+        >>> [share_of(5, (rank, 3)) for rank in range(3)]
+        [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    index, of = part
+    each, more = divmod(n, of)
+    start = index * each + min(index, more)
+    return slice(start, start + each + (index < more))
 
 
 class Ordered(ABC):
@@ -53,6 +76,17 @@ class Ordered(ABC):
     @abstractmethod
     def count(self) -> int:
         """Number of items; asked for when it is needed."""
+
+    @abstractmethod
+    def batches(
+        self, stats: tuple[Sequence[float], Sequence[float]] | None = None, part: Part = WHOLE
+    ) -> Iterator[Batch]:
+        """One pass over the items.
+
+        Args:
+            stats: Mean and standard deviation per channel that a model lends to a loader of pictures.
+            part: Number of this process and how many there are: each makes its rows of every batch.
+        """
 
     @property
     def _n(self) -> int:
@@ -154,17 +188,24 @@ class Ordered(ABC):
         part._part, part._parts = index, of
         return part
 
-    def new(self, bs: int | None = None, shuffle: bool | None = None) -> Self:
+    def new(self, bs: int | None = None, shuffle: bool | None = None, drop_last: bool | None = None) -> Self:
         """A loader of the same items with other settings.
 
         Args:
             bs: Items per batch.
-            shuffle: Whether it is shuffled, and its last, smaller batch left out.
+            shuffle: Whether it is shuffled.
+            drop_last: Whether its last batch is left out if it is smaller; None does so in a random order.
         """
         made = self._copy()
         made.bs = self.bs if bs is None else bs
         made.shuffle = self.shuffle if shuffle is None else shuffle
-        made._drops_last = made._is_drawn
+        made._drops_last = made._is_drawn if drop_last is None else drop_last
+        return made
+
+    def in_order(self) -> Self:
+        """A loader of the same items, each once, in their order."""
+        made = self.new(shuffle=False, drop_last=False)
+        made._cumulative = None
         return made
 
     def _copy(self) -> Self:

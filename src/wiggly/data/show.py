@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wiggly.data.loader import DataLoader
     from wiggly.data.loaders import DataLoaders
 
-__all__ = ["decoded_row", "draw_sample", "grid", "show_batch", "show_results"]
+__all__ = ["add_legend", "decoded_row", "draw_sample", "grid", "show_batch", "show_results"]
 
 MOST_COLUMNS = 4  # of pictures, where an item has several
 MOST_LEGEND_ENTRIES = 40  # more would be larger than the pictures
@@ -106,7 +106,7 @@ def show_batch(
             block.draw(value, own[0])
         for values_of_block, value in zip(drawn, values, strict=True):
             values_of_block.append(value)
-    _add_legend(shown, drawn, axes)
+    add_legend(shown, drawn, axes)
 
 
 def _repeated(loader: DataLoader, n: int) -> tuple[Tensor, ...]:
@@ -160,8 +160,14 @@ def draw_sample(inputs: Sequence[Block], values: Sequence[Any], axes: Sequence[A
         block.draw(value, free.pop(0) if block.is_picture else axes[0])
 
 
-def _add_legend(blocks: Sequence[Block], drawn: Sequence[Sequence[Any]], axes: Sequence[Any]) -> None:
-    """What the colours mean, below the pictures."""
+def add_legend(blocks: Sequence[Block], drawn: Sequence[Sequence[Any]], axes: Sequence[Any]) -> None:
+    """What the colours mean, below the pictures.
+
+    Args:
+        blocks: That drew onto them.
+        drawn: The decoded values each of them drew.
+        axes: Of the figure.
+    """
     entries = [entry for block, values in zip(blocks, drawn, strict=True) for entry in block.legend(values)]
     if not 0 < len(entries) <= MOST_LEGEND_ENTRIES:
         return
@@ -218,7 +224,7 @@ def show_results(
         _draw_results(dls.target_blocks, pairs, own[0], own[-pictures])
         for values, (truth, guess) in zip(drawn, pairs, strict=True):
             values += [guess] if true is None else [truth, guess]
-    _add_legend(dls.target_blocks, drawn, axes)
+    add_legend(dls.target_blocks, drawn, axes)
 
 
 def _draw_results(

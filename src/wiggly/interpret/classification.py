@@ -6,7 +6,6 @@ actual class, columns the predicted one. Read next: `report.py`, which puts all 
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Any, cast
 
 import numpy as np
@@ -14,12 +13,11 @@ import numpy.typing as npt
 
 from wiggly.data.blocks import Block
 from wiggly.errors import ArgumentError
+from wiggly.interpret.confusion import confused_pairs, draw_confusions
 from wiggly.interpret.interpretation import Interpretation
 from wiggly.records import Predictions
 
 __all__ = ["ClassificationInterpretation", "count_confusions"]
-
-SMALLEST_FONT = 4.0  # points; below it numbers in cells are a grey blur, so they are left out
 
 
 def count_confusions(
@@ -85,12 +83,7 @@ class ClassificationInterpretation(Interpretation):
         Returns:
             `(actual, predicted, n)`, most frequent first; equal counts in the order of the vocabulary.
         """
-        counts = self.confusion_matrix()
-        np.fill_diagonal(counts, 0)
-        rows, columns = np.nonzero(counts >= max(min_val, 1))
-        order = np.argsort(-counts[rows, columns], kind="stable")
-        pairs = zip(rows[order].tolist(), columns[order].tolist(), strict=True)
-        return [(self.vocab[row], self.vocab[column], int(counts[row, column])) for row, column in pairs]
+        return confused_pairs(self.confusion_matrix(), self.vocab, min_val)
 
     def plot_confusion_matrix(
         self,
@@ -109,24 +102,7 @@ class ClassificationInterpretation(Interpretation):
             figsize: Width and height in inches; by default it grows with the number of classes up to 20.
             dpi: Dots per inch; matplotlib's own by default.
         """
-        import matplotlib.pyplot as plt
-
-        counts = self.confusion_matrix()
-        values = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) if normalize else counts
-        side = min(3.5 + 0.35 * len(self.vocab), 20.0)
-        figure, axes = plt.subplots(figsize=figsize or (side, side), dpi=dpi, layout="constrained")
-        axes.imshow(values, cmap=cmap, interpolation="nearest")
-        # The matrix takes about three quarters of the figure; 72 points to an inch.
-        cell = 0.75 * min(figure.get_size_inches()) * 72 / len(self.vocab)
-        font = min(10.0, cell / (2.6 if normalize else 2.0))
-        if font >= SMALLEST_FONT:
-            _write_cells(axes, values, font)
-        size = min(10.0, max(0.8 * cell, SMALLEST_FONT))
-        every = max(1, ceil(size / cell))  # where names would overlap, only some of them
-        ticks = np.arange(0, len(self.vocab), every)
-        axes.set_xticks(ticks, self.labels[::every], rotation=90, fontsize=size)
-        axes.set_yticks(ticks, self.labels[::every], fontsize=size)
-        axes.set(title=title, xlabel="Predicted", ylabel="Actual")
+        draw_confusions(self.confusion_matrix(), self.labels, normalize, title, cmap, figsize, dpi)
 
     def print_classification_report(self) -> None:
         """Print scikit-learn's precision, recall and F1 per class, under the names of the vocabulary."""
@@ -155,12 +131,3 @@ class ClassificationInterpretation(Interpretation):
     def decoded_target(self, row: int) -> Any:
         """The actual label of a row."""
         return self.vocab[int(self.targs[row])]
-
-
-def _write_cells(axes: Any, values: npt.NDArray[Any], font: float) -> None:
-    middle = float(values.max()) / 2
-    form = "{:.2f}" if values.dtype.kind == "f" else "{}"
-    for row, column in zip(*np.nonzero(values), strict=True):
-        shade = "white" if values[row, column] > middle else "black"
-        text = form.format(values[row, column])
-        axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=font)

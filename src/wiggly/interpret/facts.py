@@ -48,6 +48,7 @@ class Error:
         probability: How sure the model is, in [0, 1].
         loss: The loss of this item.
         picture: Data URI, None without a picture.
+        heat: The same with what spoke for the prediction in colour; None where no heat map can be made.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Error:
     probability: float
     loss: float
     picture: str | None
+    heat: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from wiggly.data.dataset import Dataset
 from wiggly.data.shards.stream import ShardDataset
-from wiggly.errors import DataError
+from wiggly.errors import DataError, WigglyError
+from wiggly.interpret.attribution import heat_maps, overlaid
 from wiggly.interpret.classification import ClassificationInterpretation
 from wiggly.interpret.facts import Error, Facts
 from wiggly.interpret.pictures import thumbnail
@@ -28,13 +29,14 @@ from wiggly.vision.blocks import ImageBlock
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
 
-__all__ = ["gather"]
+__all__ = ["below", "data_facts", "gather", "noun_of", "root_of"]
 
 WORST = 24  # errors with their pictures
 WORST_PIXELS, EXAMPLE_PIXELS = 240, 96
 WORST_BYTES, EXAMPLE_BYTES = 24_000, 5_000  # of a JPEG: 24 and 200 of them stay under 2.2 MB in base64
 EXAMPLES = 120  # pictures, shared out over the classes: 3 each up to 40 classes
 CLASSES_WITH_EXAMPLES = 200
+HEAT_PIXELS, HEAT_BYTES = 160, 10_000
 BINS = 15  # of the calibration error, as in the paper it comes from
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".heic", ".webp")
 
@@ -59,12 +61,12 @@ def gather(learn: Learner) -> Facts:
     # Loaders made outside wiggly do not tell their labels: the most frequent class of the validation set
     # itself then stands in, which is a harder opponent.
     usual = np.bincount(actual, minlength=len(found.labels)) if train_counts is None else train_counts
-    recipe, root = learn.dls.recipe(), _root(learn)
+    recipe, root = learn.dls.recipe(), root_of(learn)
     source = f"'{root}'" if root else str(recipe["source"])
     return Facts(
         title=f"Classifier for {len(found.labels):,} classes",
         subtitle=", trained on ".join(filter(None, [architecture(learn), source])),
-        noun=_noun(learn),
+        noun=noun_of(learn),
         labels=found.labels,
         majority=int(usual.argmax()),
         score=score_against(actual, predicted, int(usual.argmax())),
@@ -73,12 +75,12 @@ def gather(learn: Learner) -> Facts:
         confidence=float(sure.mean()),
         calibration=calibration_error(sure, predicted == actual, BINS),
         calibration_bins=BINS,
-        data=_data(recipe, source),
+        data=data_facts(recipe, source),
         examples=_examples(learn.dls.train, found),
         phases=phases(learn),
         training_loss=training_loss(learn),
         errors=_errors(found, root),
-        bad_items={_below(root, name): reason for name, reason in learn.dls.bad_items.items()},
+        bad_items={below(root, name): reason for name, reason in learn.dls.bad_items.items()},
         model=model_facts(learn, recipe),
         versions=versions(learn),
         snippet=snippet(learn, recipe),
@@ -87,14 +89,15 @@ def gather(learn: Learner) -> Facts:
     )
 
 
-def _noun(learn: Learner) -> str:
+def noun_of(learn: Learner) -> str:
+    """What an item is called, in the plural."""
     dataset = _dataset(learn.dls.valid)
     if dataset is None or not isinstance(dataset.blocks[0], ImageBlock):
         return "items"
     return "photos" if _file(dataset, 0).lower().endswith(PHOTO_SUFFIXES) else "images"
 
 
-def _root(learn: Learner) -> str:
+def root_of(learn: Learner) -> str:
     """The folder below which all files lie; empty for items that are no files."""
     folders: list[str] = []
     for dataset in filter(None, map(_dataset, learn.dls)):
@@ -158,7 +161,7 @@ def _picture(dataset: Dataset, position: int, size: int, most_bytes: int) -> str
         return None
 
 
-def _below(root: str, name: str) -> str:
+def below(root: str, name: str) -> str:
     """A file's name without the folder that all of them share."""
     return name.removeprefix(root).lstrip("/\\") if root else name
 
@@ -172,7 +175,7 @@ def _error(found: ClassificationInterpretation, row: int, root: str) -> Error:
     dataset, position = _dataset(found.dl), found.positions[row]
     name, picture = found.item_name(row), None
     if dataset is not None and isinstance(found.input_block, ImageBlock):
-        name = _below(root, _file(dataset, position) or name)
+        name = below(root, _file(dataset, position) or name)
         picture = _picture(dataset, position, WORST_PIXELS, WORST_BYTES)
     predicted, actual = int(found.decoded[row]), int(found.targs[row])
     return Error(
@@ -182,10 +185,22 @@ def _error(found: ClassificationInterpretation, row: int, root: str) -> Error:
         probability=float(found.preds[row, predicted]),
         loss=float(found.losses[row]),
         picture=picture,
+        heat=None if picture is None else _heat(found, position),
     )
 
 
-def _data(recipe: Mapping[str, Any], source: str) -> dict[str, str]:
+def _heat(found: ClassificationInterpretation, position: int) -> str | None:
+    """A photo with its heat map, one at a time: photos are large."""
+    if found.learn is None:
+        return None
+    try:
+        made = heat_maps(found.learn, found.dl, [position])[0]
+    except WigglyError:  # a network without a map of features, or the file is gone
+        return None
+    return thumbnail(overlaid(made), HEAT_PIXELS, HEAT_BYTES)
+
+
+def data_facts(recipe: Mapping[str, Any], source: str) -> dict[str, str]:
     """The `Data` section: where the items came from, and how they were split."""
     given = {"Source": source, "Split": recipe["splitter"]}
     sizes = [recipe["n_train"], recipe["n_valid"]]

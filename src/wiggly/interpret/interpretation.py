@@ -7,14 +7,14 @@ Read next: `classification.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil, sqrt
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wiggly.data.dataset import Dataset
 from wiggly.data.loader import DataLoader
@@ -56,7 +56,10 @@ class Interpretation:
         targs: Encoded targets, `(n,)`.
         losses: Loss of each row, `(n,)`.
         positions: For each row its position in the data set; unreadable items are missing.
+        learn: The learner that predicted, for heat maps; None if it is not known.
     """
+
+    learn: Learner | None = None
 
     def __init__(self, dl: Any, predictions: Predictions, blocks: tuple[Block | None, Block | None]) -> None:
         if predictions.targets is None or predictions.losses is None:
@@ -100,9 +103,12 @@ class Interpretation:
         inputs, targets = list(learn.dls.input_blocks), list(learn.dls.target_blocks)
         blocks = inputs[0] if inputs else None, targets[0] if targets else None
         if act is None:
-            return cls(dl, learn.predict_loader(dl), blocks)
-        rows = collect(learn, in_order(dl), with_loss=True, act=act)
-        return cls(dl, Predictions(rows.probs, rows.targets[0], rows.losses, rows.positions), blocks)
+            made = cls(dl, learn.predict_loader(dl), blocks)
+        else:
+            rows = collect(learn, in_order(dl), with_loss=True, act=act)
+            made = cls(dl, Predictions(rows.probs, rows.targets[0], rows.losses, rows.positions), blocks)
+        made.learn = learn
+        return made
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -157,6 +163,7 @@ class Interpretation:
         largest: bool = True,
         nrows: int | None = None,
         figsize: tuple[float, float] | None = None,
+        heatmap: bool = False,
     ) -> None:
         """Draw the items with the largest losses, each titled with prediction, truth and loss; masks and
         points are painted onto them.
@@ -166,12 +173,15 @@ class Interpretation:
             largest: False draws those the model finds easiest.
             nrows: Rows of the grid; by default the grid is about square.
             figsize: Width and height in inches; by default 3 per item.
+            heatmap: Lay over each photo what speaks for its predicted class; see `plot_grad_cam`.
 
         Raises:
             ArgumentError: `k` or `nrows` is less than 1.
             DataError: The loader's items cannot be drawn.
         """
         rows = self.top_rows(k, largest)
+        if heatmap:
+            return self.plot_grad_cam([self.positions[row] for row in rows], nrows=nrows, figsize=figsize)
         if self.input_block is None:
             raise DataError(
                 "drawing needs an input block",
@@ -187,6 +197,45 @@ class Interpretation:
                 self._paint(row, axis, title)
             else:
                 self.input_block.draw(self.read(row), axis, title=title)
+
+    def plot_grad_cam(
+        self,
+        positions: int | Sequence[int],
+        layer: nn.Module | str | None = None,
+        target: int | str | None = None,
+        nrows: int | None = None,
+        figsize: tuple[float, float] | None = None,
+    ) -> None:
+        """Draw items with a heat map of what speaks for a class (Grad-CAM, arXiv:1610.02391); a dashed line
+        frames what the model saw, if that is not all of the photo.
+
+        Args:
+            positions: Of the items in the data set, e.g. `interp.top_losses(9).positions`.
+            layer: The part of the model that is looked at, or its name; see `grad_cam`.
+            target: The class, by index or label; None takes each item's predicted one.
+            nrows: Rows of the grid; by default the grid is about square.
+            figsize: Width and height in inches; by default 3 per item.
+
+        Raises:
+            ArgumentError: There is no such item, layer or class.
+            DataError: The items are no photos.
+        """
+        from wiggly.interpret.attribution import draw_heat, heat_maps
+
+        wanted = [positions] if isinstance(positions, int) else list(positions)
+        rows = {position: row for row, position in enumerate(self.positions)}
+        missing = [position for position in wanted if position not in rows]
+        if missing or not wanted or self.learn is None:
+            raise ArgumentError(
+                "`positions` must be items of this interpretation, made by `from_learner`",
+                f"{missing[:5]} are not among its {len(self)}" if missing else f"got {positions!r}",
+                "Pass e.g. interp.top_losses(9).positions.",
+            )
+        found = heat_maps(self.learn, self.dl, wanted, layer, target)
+        axes = _grid(len(found), nrows, figsize, self.heading)
+        for heat_map, axis in zip(found, axes, strict=True):
+            draw_heat(heat_map, axis)
+            axis.set_title(self.title(rows[heat_map.position]).replace(" / ", "\n", 1), fontsize=10)
 
     @property
     def _painted(self) -> bool:

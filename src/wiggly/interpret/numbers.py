@@ -5,12 +5,18 @@ In: `Facts`. Out: the content of each section as `Html`. Read next: `sections.py
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from wiggly.interpret.charts import Series, confusion_table, heat_map, line_chart
 from wiggly.interpret.facts import Facts, percent, span
 from wiggly.interpret.markup import ROWS_SHOWN, Html, clip, element, join, long_table, pairs, paragraph, table
 from wiggly.interpret.score import wilson_interval
+
+if TYPE_CHECKING:
+    from wiggly.interpret.box_gather import BoxFacts
+    from wiggly.interpret.mask_gather import MaskFacts
 
 __all__ = ["calibration", "class_table", "confusion", "data", "duration", "learning_curve"]
 
@@ -36,7 +42,7 @@ def data(facts: Facts) -> Html:
     return join([pairs(facts.data, "Data and split"), counts] if facts.data else [counts])
 
 
-def learning_curve(facts: Facts) -> Html:
+def learning_curve(facts: Facts | MaskFacts | BoxFacts) -> Html:
     """Loss and metrics over the epochs, drawn and as a table."""
     rows = [row for phase in facts.phases for row in phase.rows]
     if not rows:

@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wiggly.errors import StorageError
+from wiggly.interpret.box_gather import gather_boxes
+from wiggly.interpret.box_sections import box_page
 from wiggly.interpret.gather import gather
 from wiggly.interpret.markup import is_report
+from wiggly.interpret.mask_gather import gather_masks
+from wiggly.interpret.mask_sections import mask_page
 from wiggly.interpret.sections import page
 from wiggly.train.checkpoint import atomic_write
+from wiggly.vision.detection.learner import DetectionLearner
+from wiggly.vision.mask import MaskBlock
 
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
@@ -23,12 +29,12 @@ __all__ = ["write_report"]
 
 
 def write_report(learn: Learner, path: str | Path = "report.html", *, overwrite: bool = False) -> Path:
-    """Write the report of a trained classifier.
+    """Write the report of a trained classifier, a model of masks, or a detector.
 
     The validation set is predicted once; some of its pictures and some of training are read again.
 
     Args:
-        learn: A learner for one category per item.
+        learn: A learner for one category, or one mask, per item, or of `detection_learner`.
         path: The file to write, exactly as given; folders that do not exist are made. A report that is there
             is replaced.
         overwrite: Replace what is at `path` even if it is no report.
@@ -39,7 +45,7 @@ def write_report(learn: Learner, path: str | Path = "report.html", *, overwrite:
     Raises:
         StorageError: It cannot be written (no permission, a full disk, another kind of file is there); the
             file that was there is untouched.
-        ArgumentError: The learner is no classifier of single labels.
+        ArgumentError: The target is neither one category, nor a mask, nor boxes.
         DataError: No validation item could be read.
     """
     place = Path(path)
@@ -49,4 +55,9 @@ def write_report(learn: Learner, path: str | Path = "report.html", *, overwrite:
             f"'{place}' is a file of another kind",
             "Choose another name, or move that file away.",
         )
-    return atomic_write(place, page(gather(learn)).encode("utf-8"))
+    masks = isinstance(learn.target_block, MaskBlock)
+    if isinstance(learn, DetectionLearner):
+        made = box_page(gather_boxes(learn))
+    else:
+        made = mask_page(gather_masks(learn)) if masks else page(gather(learn))
+    return atomic_write(place, made.encode("utf-8"))

@@ -6,6 +6,8 @@ Read next: `report.py`, which writes it to disk.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from wiggly.interpret.data_check import check_section
 from wiggly.interpret.facts import Error, Facts, find_warnings, headline, percent, span
 from wiggly.interpret.markup import (
@@ -22,7 +24,11 @@ from wiggly.interpret.markup import (
 )
 from wiggly.interpret.numbers import calibration, class_table, confusion, data, learning_curve
 
-__all__ = ["page"]
+if TYPE_CHECKING:
+    from wiggly.interpret.box_gather import BoxFacts
+    from wiggly.interpret.mask_gather import MaskFacts
+
+__all__ = ["again", "page", "unreadable"]
 
 BAD_SHOWN = 50
 
@@ -46,11 +52,11 @@ def page(facts: Facts) -> Html:
         section("confusion", "What is taken for what", confusion(facts)),
         section("errors", "Worst errors", _errors(facts)),
         section("calibration", "Can its confidence be believed?", calibration(facts)),
-        section("unreadable", "Unreadable files", _unreadable(facts)),
+        section("unreadable", "Unreadable files", unreadable(facts)),
         section("warnings", "Read with care", _warnings(facts)),
         section("model", "Model and training", pairs(facts.model, "Model and training")),
         section("versions", "Versions", pairs(facts.versions, "Versions")),
-        section("again", "How to do it again", _again(facts)),
+        section("again", "How to do it again", again(facts)),
     ]
     return document(facts.title, sections, facts.versions.get("wiggly", ""))
 
@@ -129,6 +135,11 @@ def _errors(facts: Facts) -> Html:
     advice = (
         " A wrong label shows up here first: look whether some of these are right and their label is not."
     )
+    if any(error.heat for error in facts.errors):
+        advice += (
+            " The second picture shows what spoke for the prediction: from blue to red the more it counted, "
+            "dark where it did not count or was not seen (Grad-CAM)."
+        )
     gallery = element("ul", {"class": "gallery"}, *(_error(error) for error in facts.errors))
     return join([paragraph(intro, advice), gallery])
 
@@ -139,6 +150,9 @@ def _error(error: Error) -> Html:
     if error.picture:
         alt = f"{name}: {actual}, predicted as {predicted}"
         picture = element("img", {"src": error.picture, "alt": alt})
+    if error.heat:
+        heat = element("img", {"src": error.heat, "alt": f"What spoke for {predicted}", "class": "heat"})
+        picture = join([picture, heat])
     end = element("br")
     said = ["Predicted ", element("b", None, predicted), end, "Actual ", element("b", None, actual), end]
     said += [f"Probability {percent(error.probability, 0)}", end, f"Loss {error.loss:.2f}", end]
@@ -146,7 +160,8 @@ def _error(error: Error) -> Html:
     return element("li", None, picture, paragraph(*said))
 
 
-def _unreadable(facts: Facts) -> Html:
+def unreadable(facts: Facts | MaskFacts | BoxFacts) -> Html:
+    """The files that were skipped, with the reason."""
     bad = facts.bad_items
     if not bad:
         return paragraph("None: every file could be read.")
@@ -166,7 +181,8 @@ def _warnings(facts: Facts) -> Html:
     return element("ul", {"class": "warnings"}, *(element("li", None, text) for text in warnings))
 
 
-def _again(facts: Facts) -> Html:
+def again(facts: Facts | MaskFacts | BoxFacts) -> Html:
+    """The command and the program that train the model again."""
     parts: list[Html] = []
     if facts.command:
         parts += [paragraph("From the command line:"), code(facts.command)]

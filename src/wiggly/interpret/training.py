@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 from wiggly.interpret.facts import Phase
 from wiggly.interpret.numbers import duration
 from wiggly.train import metrics
+from wiggly.train.opt_func import as_code
+from wiggly.train.optim import Adam
+from wiggly.vision.decoder import Unet
+from wiggly.vision.detection.detector import Detector
 from wiggly.vision.heads import HeadSpec
 from wiggly.vision.models import VisionModel
 
@@ -23,6 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ["architecture", "model_facts", "phases", "snippet", "training_loss", "versions"]
 
+# By the name that a fit records: in words, and the method.
+SCHEDULES = {
+    "one_cycle": ("one cycle, highest", "fit_one_cycle"),
+    "flat": ("constant", "fit"),
+    "flat_cos": ("constant, then falling,", "fit_flat_cos"),
+    "sgdr": ("warm restarts, highest", "fit_sgdr"),
+    "own": ("own schedule, first", "fit"),
+}
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "opencv-python-headless")
 
 
@@ -89,7 +101,7 @@ def model_facts(learn: Learner, recipe: Mapping[str, Any]) -> dict[str, str]:
 
 def _describe_phase(record: Mapping[str, Any]) -> str:
     rates = sorted({f"{rate:.2g}" for rate in record["lr"]}, key=float)
-    shape = "one cycle, highest" if record["schedule"] == "one_cycle" else "constant"
+    shape, _ = SCHEDULES.get(record["schedule"], SCHEDULES["flat"])
     epochs = "1 epoch" if record["epochs"] == 1 else f"{record['epochs']} epochs"
     span = rates[0] if len(rates) == 1 else f"{rates[0]} (first layers) to {rates[-1]} (head)"
     return f"{_phase_name(record)}: {epochs}, {shape} rate {span}, {duration(record['seconds'])}"
@@ -133,12 +145,18 @@ def snippet(learn: Learner, recipe: Mapping[str, Any]) -> str:
 
 def _learner_call(learn: Learner) -> str:
     model = learn.model
+    if isinstance(model, Unet):
+        return _unet_call(learn, model)
+    if isinstance(model, Detector):
+        return _detector_call(learn, model)
     if not isinstance(model, VisionModel):
         return f"# `learn` was made by your own code: a Learner over a {type(model).__name__}"
     known = [metric.name for metric in learn.metrics if hasattr(metrics, metric.name)]
     arguments = [repr(architecture(learn)), f"metrics=[{', '.join(known)}]"]
     if not model.pretrained:
         arguments.append("pretrained=False")
+    if learn.opt_func is not Adam:
+        arguments.append(f"opt_func={as_code(learn.opt_func)}")
     for setting in fields(HeadSpec) if model.head_spec else ():
         value = getattr(model.head_spec, setting.name)
         # `pool` follows from the body; the first two have no default and follow from the loaders.
@@ -146,6 +164,27 @@ def _learner_call(learn: Learner) -> str:
             arguments.append(f"{setting.name}={value!r}")
     note = '  # weights="...": add the file, if they came from one' if model.pretrained else ""
     return f"learn = vision_learner(dls, {', '.join(arguments)}){note}"
+
+
+def _unet_call(learn: Learner, model: Unet) -> str:
+    spec, known = model.head.spec, [metric.name for metric in learn.metrics if hasattr(metrics, metric.name)]
+    arguments = [repr(architecture(learn)), f"metrics=[{', '.join(known)}]"]
+    arguments += [] if model.pretrained else ["pretrained=False"]
+    arguments += ["last_cross=True"] if spec.joined else []
+    arguments += ["self_attention=True"] if spec.self_attention else []
+    arguments += [f"y_range={tuple(spec.y_range)!r}"] if spec.y_range else []
+    note = '  # weights="...": add the file, if they came from one' if model.pretrained else ""
+    return f"learn = unet_learner(dls, {', '.join(arguments)}){note}"
+
+
+def _detector_call(learn: Learner, model: Detector) -> str:
+    config: Mapping[str, Any] = model.config or {"body": {}, "detector": {}}
+    family, name = str(config["detector"].get("family")), architecture(learn)
+    whole = config["body"].get("library") == "torchvision" and name.startswith(family)
+    arguments = [repr(name)] if whole else [repr(family), f"body={name!r}"]
+    arguments += [] if model.pretrained else ["pretrained=False"]
+    note = '  # weights="...": add the file, if they came from one' if model.pretrained else ""
+    return f"learn = detection_learner(dls, {', '.join(arguments)}){note}"
 
 
 def _comments(recipe: Mapping[str, Any]) -> Iterator[str]:
@@ -157,8 +196,14 @@ def _comments(recipe: Mapping[str, Any]) -> Iterator[str]:
 
 def _fit_call(record: Mapping[str, Any]) -> str:
     rates = [float(f"{rate:.6g}") for rate in record["lr"]]
-    arguments = [str(record["epochs"]), str(rates if len(set(rates)) > 1 else rates[0])]
-    arguments += [f"{name}={record[name]:g}" for name in ("div", "div_final", "pct_start") if name in record]
+    lengths = ("n_cycles", "cycle_len") if "n_cycles" in record else ("epochs",)
+    rate = str(rates if len(set(rates)) > 1 else rates[0])
+    if record["schedule"] == "own":
+        rate = f"schedule={record['name'] if record['name'].isidentifier() else 'your_schedule'}"
+    arguments = [*(str(record[name]) for name in lengths), rate]
+    shape = ("div", "div_final", "pct_start", "cycle_mult")
+    arguments += [f"{name}={record[name]:g}" for name in shape if name in record]
     if record["wd"] is not None:
         arguments.append(f"wd={record['wd']:g}")
-    return f"learn.{'fit_one_cycle' if record['schedule'] == 'one_cycle' else 'fit'}({', '.join(arguments)})"
+    _, method = SCHEDULES.get(record["schedule"], SCHEDULES["flat"])
+    return f"learn.{method}({', '.join(arguments)})"

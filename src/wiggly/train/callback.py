@@ -1,7 +1,7 @@
 """Callbacks: one method per event of the training loop, each receives the one mutable `State`.
 
 In: events of `Learner`. Out: whatever a callback does to the state, the model or the outside world. A
-callback steers by changing the state or by raising one of the three `Cancel...` exceptions. Read next:
+callback steers by changing the state or by raising one of the four `Cancel...` exceptions. Read next:
 `history.py`, the largest callback here.
 """
 
@@ -18,7 +18,7 @@ from wiggly.records import State
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
 
-__all__ = ["EVENTS", "Callback", "CancelBatch", "CancelEpoch", "CancelFit", "as_callbacks"]
+__all__ = ["EVENTS", "Callback", "CancelBatch", "CancelEpoch", "CancelFit", "CancelPass", "as_callbacks"]
 
 EVENTS = (
     "before_fit",
@@ -41,6 +41,11 @@ EVENTS = (
 
 class CancelBatch(Exception):
     """Raised in a callback: leave the rest of this batch out; `after_batch` still runs."""
+
+
+class CancelPass(Exception):
+    """Raised in a callback: leave the rest of this pass over the training or validation data out;
+    `after_train`, or `after_validate`, still runs."""
 
 
 class CancelEpoch(Exception):
@@ -69,9 +74,18 @@ class Callback:
 
     Example:
         >>> class StopWhenGood(Callback):
-        ...     def after_loss(self, state):
-        ...         if state.training and state.loss < 0.01:
+        ...     def after_epoch(self, state):
+        ...         if state.row["valid_loss"] < 0.01:
+        ...             print(f"good enough after epoch {state.epoch}")
         ...             raise CancelFit
+        >>> import torch
+        >>> from wiggly import DataLoader, DataLoaders, Learner
+        >>> pairs = [(torch.tensor([x / 8]), torch.tensor([x / 4])) for x in range(8)]  # y = 2x
+        >>> dls = DataLoaders(DataLoader(pairs, bs=4), DataLoader(pairs, bs=4))
+        >>> learn = Learner(dls, torch.nn.Linear(1, 1), torch.nn.MSELoss(), torch.optim.SGD)
+        >>> with learn.no_bar(), learn.no_logging():
+        ...     learn.fit(500, lr=0.3, cbs=StopWhenGood())
+        good enough after epoch ...
     """
 
     learner: Learner
@@ -129,6 +143,30 @@ class Callback:
     def cleanup(self, state: State) -> None:
         """Always runs last: close files, put back what was changed."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a killed run needs to go on as if nothing had happened; it is asked for after optimizer steps
+        and at the ends of epochs and fits, so it must be quick.
+
+        Weights, optimizer, loaders and random generators are kept anyway: what belongs here is the rest.
+
+        Returns:
+            Tensors, and values that JSON can hold (None, bool, int, float, str, and lists and dicts with text
+            as keys of these), by name; tensors may also lie inside such lists and dicts.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes back what `state_dict` gave, in a run that goes on where another one was killed.
+
+        A run that goes on within an epoch calls `before_fit`, `before_epoch` and `before_train` again, with
+        `state.epoch` and `state.step` being where it goes on (the step is 0 in a run from the start). This is
+        called before `before_epoch`, and once more after `before_train`, to undo what these two may have
+        changed. Of a fit that is over it is called without any event: rely on `__init__` only.
+
+        Args:
+            state: Tensors are on the CPU, tuples have become lists.
+        """
+
 
 def _check_event(owner: str, name: str, member: Any) -> None:
     """Catches a misspelt event, or a method without the state, when the class is written."""
@@ -160,9 +198,21 @@ def as_callbacks(cbs: Callback | Sequence[Callback] | None) -> list[Callback]:
     """
     if cbs is None:
         return []
-    given: list[Any] = list(cbs) if isinstance(cbs, Sequence) else [cbs]
-    made = [cb() if isinstance(cb, type) else cb for cb in given]
-    for cb in made:
-        if not isinstance(cb, Callback):
-            raise ArgumentError("`cbs` must be callbacks", f"got {cb!r}", "Derive it from wiggly.Callback.")
-    return made
+    given: list[Any] = list(cbs) if isinstance(cbs, Sequence) and not isinstance(cbs, str) else [cbs]
+    made = [_made(cb) for cb in given]
+    return list(dict.fromkeys(made))  # one that is there twice must not act twice
+
+
+def _made(cb: Any) -> Callback:
+    if isinstance(cb, type) and issubclass(cb, Callback):
+        try:
+            return cb()
+        except TypeError as error:
+            raise ArgumentError(
+                "a callback given as a class must need no arguments",
+                f"{cb.__name__} says: {error}",
+                f"Make one of it: cbs={cb.__name__}(...).",
+            ) from error
+    if not isinstance(cb, Callback):
+        raise ArgumentError("`cbs` must be callbacks", f"got {cb!r}", "Derive it from wiggly.Callback.")
+    return cb

@@ -1,7 +1,7 @@
 """Engines: where the arithmetic runs: device, precision, backward pass and step.
 
-In: a model and batches on the CPU. Out: outputs in float32, gradients, updated weights. Another engine (many
-processes, many machines) derives from `Engine` and is passed as `Learner(engine=...)`. Read next:
+In: a model and batches on the CPU. Out: outputs in float32, gradients, updated weights. Where several
+processes work together, on one machine or many, the engine is that of `distributed.py`. Read next:
 `learner.py`.
 """
 
@@ -11,19 +11,24 @@ import ctypes
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from wiggly.data.loaders import default_device
+from wiggly.data.order import Part
 from wiggly.data.transfer import on_device
 from wiggly.errors import ArgumentError
 from wiggly.records import Batch
+from wiggly.train.compiling import CompiledForward
 from wiggly.train.optim import Optimizer
 
-__all__ = ["Engine", "LocalEngine", "keep_freed_memory"]
+__all__ = ["Engine", "LocalEngine", "default_engine", "keep_freed_memory"]
+
+Result = TypeVar("Result")
 
 PRECISIONS: dict[str, torch.dtype | None] = {
     "float32": None,
@@ -35,13 +40,24 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 class Engine(ABC):
     """What the training loop needs of the machine.
 
+    The methods that end this class matter where several processes train one model; those of a single process
+    do nothing. Whatever they exchange, all processes must call them, in the same order.
+
     Attributes:
         device: Where the model is.
         precision: "float32", "float16" or "bfloat16".
+        compiled: What `learn.compile()` has asked for; None runs models as they are.
+        rank: Number of this process, from 0.
+        n_processes: How many there are.
+        is_sharded: Whether each process has a part of every weight only.
     """
 
     device: torch.device
     precision: str
+    compiled: CompiledForward | None = None
+    rank: int = 0
+    n_processes: int = 1
+    is_sharded: bool = False
 
     @abstractmethod
     def prepare(self, model: nn.Module) -> None:
@@ -67,6 +83,10 @@ class Engine(ABC):
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """The model's output for a batch, in float32."""
 
+    def run(self, model: nn.Module, batch: Batch) -> Any:
+        """The model called on a batch, through its compiled program where there is one."""
+        return model(*batch.inputs) if self.compiled is None else self.compiled(model, *batch.inputs)
+
     @abstractmethod
     def backward(self, loss: Tensor) -> None:
         """Adds the loss's gradient to every parameter's."""
@@ -78,6 +98,100 @@ class Engine(ABC):
     @abstractmethod
     def step(self, optimizer: Optimizer) -> None:
         """One optimizer step; gradients are forgotten."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a run that goes on must know: tensors and values that JSON can hold."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+        """Takes back what `state_dict` gave."""
+
+    # Several processes
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process prints, draws and writes files; one of them does."""
+        return self.rank == 0
+
+    @property
+    def part(self) -> Part:
+        """Which rows of every batch this process reads; see `DataLoader.batches`."""
+        return self.rank, self.n_processes
+
+    def adopt(self, model: nn.Module) -> None:  # noqa: B027
+        """Called once, before parameter groups are made of the model; may replace its parameters."""
+
+    def same_draws(self) -> None:  # noqa: B027
+        """Puts the random generators of all processes into the state of the first one's."""
+
+    def same_data(self, loaders: Iterable[Any]) -> None:  # noqa: B027
+        """Called at the start of a fit: checks that all processes have the same items, and gives their
+        loaders the same seed."""
+
+    def anywhere(self, flag: bool) -> bool:
+        """Whether a flag was set in any process, as all of them know it since their last batch; one that is
+        set now counts from the next batch on."""
+        return flag
+
+    @property
+    def writes_weights(self) -> bool:
+        """Whether this process takes part in writing weights: the first, or each where each has a part of
+        them."""
+        return self.is_main or self.is_sharded
+
+    def rows(self, batch: Batch) -> int:
+        """Rows of a batch over all processes."""
+        return len(batch)
+
+    def whole_loss(
+        self, loss: Tensor, loss_func: Callable[..., Any], targets: tuple[Tensor, ...], n: int
+    ) -> Tensor:
+        """The loss of the batch over all processes: the same number in all of them, with the gradient that
+        belongs to the rows here.
+
+        Args:
+            loss: Of the rows here.
+            loss_func: What gave it.
+            targets: What it was given.
+            n: How many of the rows count.
+        """
+        return loss
+
+    def collected(self, batch: Batch, pred: Any, inputs: bool = False) -> list[tuple[Batch, Any]]:
+        """The rows of all processes with their outputs, on the CPU, in the order of the batch; in several
+        parts where their shapes differ.
+
+        Args:
+            batch: The rows here.
+            pred: The model's output for them.
+            inputs: Whether the inputs are wanted.
+        """
+        return [(batch, pred)]
+
+    def around(self, batch: Batch) -> tuple[Batch | None, int]:
+        """The row that comes before those here in the whole batch, the last one before the first, if another
+        process has it; and the position of the whole batch's first item."""
+        return None, batch.positions[0]
+
+    def from_all(self, value: Result) -> list[Result]:
+        """The values of all processes, by rank."""
+        return [value]
+
+    def agreed(self, value: Result) -> Result:
+        """The value of the first process, in all of them."""
+        return value
+
+    def once(self, work: Callable[[], Result]) -> Result:
+        """Does something in the first process only, while the others wait; all get its result, or its
+        error."""
+        return work()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Within the block this process works by itself: it reads whole batches and waits for nobody."""
+        return nullcontext()
+
+    def failed(self, error: BaseException) -> None:  # noqa: B027
+        """Told of an error that ends a fit here, so that the other processes can say why theirs ends."""
 
 
 class LocalEngine(Engine):
@@ -115,6 +229,8 @@ class LocalEngine(Engine):
         self._scaler = torch.amp.GradScaler(self.device.type) if self._dtype is torch.float16 else None
 
     def prepare(self, model: nn.Module) -> None:
+        if self.compiled is not None:
+            self.compiled.start_pass()
         self._channels_last = any(isinstance(m, nn.Conv2d) for m in model.modules())
         if self._channels_last:
             # torch's stub for this overload lacks `device`.
@@ -141,9 +257,9 @@ class LocalEngine(Engine):
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         if self._dtype is None:
-            return model(*batch.inputs)
+            return self.run(model, batch)
         with torch.autocast(self.device.type, self._dtype):
-            return _to_float32(model(*batch.inputs))
+            return _to_float32(self.run(model, batch))
 
     def backward(self, loss: Tensor) -> None:
         scaled = self._scaler.scale(loss) if self._scaler is not None else loss
@@ -162,6 +278,35 @@ class LocalEngine(Engine):
             self._scaler.update()
             self._unscaled = False
         optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {} if self._scaler is None else {"scaler": self._scaler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self._scaler is not None and "scaler" in state:
+            self._scaler.load_state_dict(state["scaler"])
+
+
+def default_engine(device: str | torch.device | None = None) -> Engine:
+    """The engine of a learner that is given none: of all processes together where a launcher such as
+    `torchrun` or `accelerate launch` has started several, else of this one.
+
+    Args:
+        device: As for `LocalEngine`.
+
+    Raises:
+        DependencyError: There are several processes, and accelerate is not installed.
+
+    Example:
+        >>> default_engine("cpu").n_processes
+        1
+    """
+    # Both launchers, and those of most clusters, set these two.
+    if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from wiggly.train.distributed import AccelerateEngine
+
+        return AccelerateEngine(device)
+    return LocalEngine(device)
 
 
 def _checked_device(device: str | torch.device) -> torch.device:

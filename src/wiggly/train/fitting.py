@@ -7,14 +7,29 @@ In: epochs, rates, callbacks. Out: a trained model and its history. `Learner` in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from wiggly.errors import ArgumentError
-from wiggly.train.callback import as_callbacks
+from wiggly.train.callback import Callback, as_callbacks
+from wiggly.train.callbacks.not_worse import NotWorse
+from wiggly.train.callbacks.save import SaveModel
+from wiggly.train.checks import whole_number
+from wiggly.train.kept import GoingOn
 from wiggly.train.loop import Callbacks, Loop, Momenta
 from wiggly.train.lr_find import SuggestFunction, find_lr, valley
 from wiggly.train.progress import Progress
-from wiggly.train.schedule import Rate, Scheduler, flat_scheduler, one_cycle_scheduler
+from wiggly.train.resume import resumable
+from wiggly.train.schedule import (
+    Rate,
+    Scheduler,
+    StepSchedule,
+    StepScheduler,
+    flat_cosine_scheduler,
+    flat_scheduler,
+    one_cycle_scheduler,
+    restarts_scheduler,
+)
 
 __all__ = ["Fitting"]
 
@@ -24,14 +39,17 @@ class Fitting(Loop):
 
     def fit(
         self,
-        n_epoch: int,
+        n_epoch: int | None = None,
         lr: Rate | None = None,
         wd: float | None = None,
         cbs: Callbacks = None,
         reset_opt: bool = False,
         start_epoch: int = 0,
+        schedule: StepSchedule | None = None,
+        resume: bool = False,
+        budget: str | float | None = None,
     ) -> None:
-        """Trains at a constant rate.
+        """Trains at a constant rate, or along a schedule of your own, or for as long as there is time.
 
         Args:
             n_epoch: Passes over the training data, at least 1.
@@ -40,12 +58,56 @@ class Fitting(Loop):
             cbs: Callbacks of this fit.
             reset_opt: Start with a new optimizer.
             start_epoch: First epoch that is run; those before it count as done.
+            schedule: Instead of `lr`, a function of the optimizer steps done in this fit, from 0, that gives
+                a rate: a number for all groups, a slice or a list. `torch_schedule` makes one of torch's
+                schedulers.
+            resume: Whether to go on where an earlier run of the same program was killed, bit by bit on a CPU.
+                The run is kept in `path/model_dir/resume/fit-1.safetensors` (fit-2: the learner's second fit,
+                and so on): at first after one step, then every `learn.checkpoint_every` seconds, as long as
+                writing takes less than a fiftieth of the time, at the ends of epochs, on Ctrl-C and SIGTERM,
+                and at the end. The file stays there: a fit that is over is not run again; delete it to train
+                anew. Without `resume` a fit that takes longer than that keeps itself as well, in
+                `unasked-1-....safetensors`, until it is over; if it is killed, the same call with
+                `resume=True` goes on with it. Loaders of other libraries give their batches again up to the
+                place, with the same random draws.
+            budget: Instead of `n_epoch` and the rates, a time: "10 min", "90 s", or seconds. A frozen body is
+                probed and then joins in, other models train as they are; a few steps tell what a batch
+                costs, which decides epochs, rates and the size of the images (smaller ones where there would
+                be fewer than 2 epochs), and one sentence says why. Ends when the time is over, to a few
+                percent.
 
         Raises:
-            ArgumentError: A number is out of range.
+            ArgumentError: A number is out of range, both `lr` and `schedule` are given, or the run to go on
+                with was another one.
+            StorageError: What an earlier run has left cannot be read.
             TrainingError: Training cannot go on; the message says what to change.
         """
-        self._fit(n_epoch, flat_scheduler(self.rates(lr)), wd, cbs, reset_opt, start_epoch)
+        if budget is not None:
+            from wiggly.train.budget import fit_within
+
+            if any(given is not None for given in (n_epoch, lr, schedule)) or start_epoch:
+                raise ArgumentError(
+                    "`budget` chooses epochs and rates itself",
+                    f"got n_epoch={n_epoch}, lr={lr}, start_epoch={start_epoch} as well",
+                    "Pass budget= and nothing of them.",
+                )
+            fit_within(self, budget, self._fit, wd, cbs, reset_opt, resume)
+            return
+        if n_epoch is None:
+            raise ArgumentError(
+                "`fit` needs `n_epoch` or `budget`", "got neither", "Pass e.g. 3, or budget='10 min'."
+            )
+        if schedule is None:
+            scheduler = flat_scheduler(self.rates(lr))
+        elif lr is None:
+            scheduler = StepScheduler(schedule, len(self.groups), start_epoch * len(self.dls.train))
+        else:
+            raise ArgumentError(
+                "`schedule` gives the rates, so `lr` must be left out",
+                f"got lr={lr!r} as well",
+                "Have the function return a slice or a list for rates that differ by group.",
+            )
+        self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch, resume)
 
     def fit_one_cycle(
         self,
@@ -59,11 +121,12 @@ class Fitting(Loop):
         cbs: Callbacks = None,
         reset_opt: bool = False,
         start_epoch: int = 0,
+        resume: bool = False,
     ) -> None:
         """Trains with the rate going up and then down once (Smith & Topin, arXiv:1708.07120).
 
         Args:
-            n_epoch: As for `fit`, and so are `wd`, `cbs`, `reset_opt` and `start_epoch`.
+            n_epoch: As for `fit`, and so are `wd`, `cbs`, `reset_opt`, `start_epoch` and `resume`.
             lr_max: Highest rate: a number, `slice(low, high)` over the groups, or a list.
             div: The rate starts at `lr_max / div`.
             div_final: It ends at `lr_max / div_final`.
@@ -72,7 +135,63 @@ class Fitting(Loop):
         """
         moms = self.moms if moms is None else moms
         scheduler = one_cycle_scheduler(self.rates(lr_max), moms, div, div_final, pct_start)
-        self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch)
+        self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch, resume)
+
+    def fit_flat_cos(
+        self,
+        n_epoch: int,
+        lr: Rate | None = None,
+        div_final: float = 1e5,
+        pct_start: float = 0.75,
+        wd: float | None = None,
+        cbs: Callbacks = None,
+        reset_opt: bool = False,
+        start_epoch: int = 0,
+        resume: bool = False,
+    ) -> None:
+        """Trains at a constant rate, and lets it fall along half a cosine at the end; it goes with `ranger`.
+
+        Args:
+            n_epoch: As for `fit`, and so are `wd`, `cbs`, `reset_opt`, `start_epoch` and `resume`.
+            lr: Rate before the fall: a number, `slice(low, high)` over the groups, or a list.
+            div_final: The rate ends at `lr / div_final`.
+            pct_start: Share of the steps before the fall.
+        """
+        scheduler = flat_cosine_scheduler(self.rates(lr), div_final, pct_start)
+        self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch, resume)
+
+    def fit_sgdr(
+        self,
+        n_cycles: int,
+        cycle_len: int,
+        lr_max: Rate | None = None,
+        cycle_mult: int = 2,
+        wd: float | None = None,
+        cbs: Callbacks = None,
+        reset_opt: bool = False,
+        start_epoch: int = 0,
+        resume: bool = False,
+    ) -> None:
+        """Trains in cycles, each with the rate falling along half a cosine (SGDR; Loshchilov & Hutter,
+        arXiv:1608.03983).
+
+        Args:
+            n_cycles: Cycles, at least 1.
+            cycle_len: Epochs of the first, at least 1.
+            lr_max: Rate at the start of each: a number, `slice(low, high)` over the groups, or a list.
+            cycle_mult: Each cycle is this many times as long as the one before, at least 1.
+            wd: As for `fit`, and so are `cbs`, `reset_opt`, `start_epoch` and `resume`.
+        """
+        given = (n_cycles, cycle_len, cycle_mult)
+        if any(number != int(number) or number < 1 for number in given):
+            raise ArgumentError(
+                "`n_cycles`, `cycle_len` and `cycle_mult` must be whole numbers from 1",
+                f"they are {', '.join(map(str, given))}",
+                "Pass e.g. fit_sgdr(3, 1), which runs 1 + 2 + 4 epochs.",
+            )
+        scheduler = restarts_scheduler(self.rates(lr_max), n_cycles, cycle_len, cycle_mult)
+        n_epoch = sum(cycle_len * cycle_mult**cycle for cycle in range(n_cycles))
+        self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch, resume)
 
     def fine_tune(
         self,
@@ -87,33 +206,105 @@ class Fitting(Loop):
         moms: Momenta | None = None,
         cbs: Callbacks = None,
         reset_opt: bool = False,
+        resume: bool = False,
+        start: Literal["frozen", "probe"] | None = None,
     ) -> None:
-        """Trains the head on the frozen body, then everything at half the rate, first layers slowest.
+        """Trains the head on the frozen body, then everything at lower rates, first layers slowest.
+
+        A pretrained body that keeps its norm layers' statistics (`train_bn=False`, the default of
+        `vision_learner`) is probed first: measured on four sets of photos that ends with less error than a
+        frozen epoch, in less time (`dev/LOG.md`). What comes after is slower then, as there is more to lose;
+        should the validation items say that it has made the model worse all the same, the probed one is kept,
+        and a line says so (`NotWorse`; not where `SaveModel` chooses).
 
         Args:
             epochs: Epochs with everything unfrozen.
-            base_lr: Highest rate of the frozen phase; the second runs at half of it.
-            freeze_epochs: Epochs with all groups but the last frozen.
+            base_lr: Highest rate of the frozen phase; the second runs at half of it, after a probe at an
+                eighth.
+            freeze_epochs: Epochs with all groups but the last frozen; other than 1 there is no probe, unless
+                `start` asks for it.
             lr_mult: In the second phase the first group's rate is the last one's divided by this.
             pct_start: Share of the second phase on the way up.
             div: The second phase starts at its highest rate divided by this.
             div_final: Both end at their highest rate divided by this.
-            wd: As for `fit`, and so are `cbs` and `reset_opt`; they hold for both phases.
+            wd: As for `fit`, and so are `cbs`, `reset_opt` and `resume`; they hold for both phases.
             moms: Momentum at start, peak and end; None takes the learner's.
+            start: "frozen" trains the head for `freeze_epochs`; "probe" has `probe` do it in about the time
+                of one pass over the data; callbacks have no part in that. None probes where it can, as told
+                above.
         """
-        if epochs < 0 or freeze_epochs < 0 or epochs + freeze_epochs < 1:
+        if start not in ("frozen", "probe", None):
+            raise ArgumentError('`start` must be "frozen" or "probe"', f"it is {start!r}", "Leave it out.")
+        probing = start == "probe" or (start is None and freeze_epochs == 1 and self._is_probed_by_default)
+        if epochs < 0 or freeze_epochs < 0 or (epochs + freeze_epochs < 1 and not probing):
             given = f"epochs={epochs}, freeze_epochs={freeze_epochs}"
             raise ArgumentError("`fine_tune` needs at least 1 epoch in all", given, "Pass e.g. epochs=3.")
-        if freeze_epochs:
-            self.freeze()
-            frozen = slice(base_lr)
-            # 99 % of the way up, so that the new head sees practically no decay before the body joins in.
-            self.fit_one_cycle(freeze_epochs, frozen, 25.0, div_final, 0.99, wd, moms, cbs, reset_opt)
-        self.unfreeze()
-        if epochs:
-            high = base_lr / 2
-            rates = slice(high / lr_mult, high)
-            self.fit_one_cycle(epochs, rates, div, div_final, pct_start, wd, moms, cbs, reset_opt)
+        moms = self.moms if moms is None else moms
+        cbs = as_callbacks(cbs)  # classes are made once: what they remember holds for both phases
+        with resumable(self, resume):
+            if probing:
+                self.freeze()
+                self.probe()
+            elif freeze_epochs:
+                self.freeze()
+                rates = self.rates(slice(base_lr))
+                # 99 % of the way up, so that the new head sees practically no decay before the body joins in.
+                scheduler = one_cycle_scheduler(rates, moms, 25.0, div_final, 0.99)
+                self._fit(freeze_epochs, scheduler, wd, cbs, reset_opt, name="frozen")
+            self.unfreeze()
+            if epochs:
+                high = base_lr / (8 if probing else 2)
+                rates = self.rates(slice(high / lr_mult, high))
+                scheduler = one_cycle_scheduler(rates, moms, div, div_final, pct_start)
+                guard = [NotWorse()] if probing and not _chooses([*self.cbs, *cbs]) else []
+                self._fit(epochs, scheduler, wd, [*cbs, *guard], reset_opt, name="unfrozen")
+
+    def probe(self, augmented: int = 0, resume: bool = False) -> None:
+        """Trains the head alone, to convergence, in about the time of one pass over the data.
+
+        The data go once through the body, in evaluation mode and with the validation transforms; the head
+        then learns from what came out, which is kept in memory (above 1 GiB in a temporary file, as float16),
+        in 10 epochs of AdamW at one cycle with strong decay. Nothing is chosen by the validation items. Body,
+        `opt_func`, `cbs` and what is frozen stay as they are; callbacks that change batches of training
+        (MixUp) have no part in it. The history gets one row, `learn.recorder.phases` one more phase.
+
+        Args:
+            augmented: So many more passes, with the random transforms of training; each takes as long as the
+                first. The head's epochs take turns with them.
+            resume: As for `fit`; a probe that was killed begins anew.
+
+        Raises:
+            ModelError: The model is not a sequence of a body and a head that is the last parameter group.
+
+        Example:
+            >>> from wiggly.data.loaders import DataLoaders
+            >>> import torch
+            >>> _ = torch.manual_seed(0)
+            >>> pairs = [(torch.randn(4) + 2 * (i % 2), i % 2) for i in range(64)]
+            >>> body, head = torch.nn.Linear(4, 8), torch.nn.Linear(8, 2)
+            >>> groups = lambda model: [list(part.parameters()) for part in model]
+            >>> dls = DataLoaders.from_dsets(pairs[:48], pairs[48:], bs=16, device="cpu")
+            >>> loss = torch.nn.CrossEntropyLoss()
+            >>> learn = Fitting(dls, torch.nn.Sequential(body, head), loss_func=loss, splitter=groups)
+            >>> with learn.no_bar(), learn.no_logging():
+            ...     learn.probe()
+            >>> learn.recorder.values[0][1] < 0.5  # the validation loss; 0.69 is that of a coin
+            True
+        """
+        from wiggly.train.probe import probe_head
+
+        if not resume and self.fit_under_way is None:  # short enough not to be kept
+            probe_head(self, augmented)
+            return
+        with resumable(self, resume) as run:
+            run.once({"phase": "probe", "augmented": augmented}, partial(probe_head, self, augmented))
+
+    @property
+    def _is_probed_by_default(self) -> bool:
+        """Whether the body acts in training as it does in a probe, and there is a head to fit."""
+        from wiggly.train.probe import can_probe
+
+        return not self.train_bn and can_probe(self)
 
     def lr_find(
         self,
@@ -150,22 +341,42 @@ class Fitting(Loop):
         wd: float | None,
         cbs: Callbacks,
         reset_opt: bool,
-        start_epoch: int,
+        start_epoch: int = 0,
+        resume: bool = False,
+        name: str = "",
     ) -> None:
-        if n_epoch < 1:
-            raise ArgumentError("`n_epoch` must be at least 1", f"it is {n_epoch}", "Pass e.g. 3.")
+        """One phase: every fit runs one or several of these."""
+        n_epoch = whole_number("n_epoch", n_epoch, lowest=1)
+        start_epoch = whole_number("start_epoch", start_epoch, lowest=0)
+        if start_epoch >= n_epoch:
+            raise ArgumentError(
+                "`start_epoch` must be below `n_epoch`, as epochs count from 0",
+                f"they are {start_epoch} and {n_epoch}",
+                "Leave it out to train all of them.",
+            )
         if reset_opt:
             self.reset_optimizer()
         wd = self.wd if wd is None else wd
-        self.opt.set_momentum(None)
-        self.opt.set_wd(wd)
-        frozen = {"groups": len(self.groups), "first_unfrozen": self.first_unfrozen, "wd": wd}
-        self.recorder.start({"epochs": n_epoch, **scheduler.settings, **frozen})
+        self.opt.start_fit(wd)
+        settings: dict[str, Any] = {"epochs": n_epoch, **scheduler.settings, "groups": len(self.groups)}
+        settings |= {"first_unfrozen": self.first_unfrozen, "wd": wd, **({"phase": name} if name else {})}
+        callbacks = [scheduler, self.recorder, Progress(), *self.cbs, *as_callbacks(cbs)]
+
+        def work(keeper: Callback, going_on: GoingOn | None) -> None:
+            self.recorder.start(settings)
+            self.run(n_epoch, [*callbacks, keeper], start_epoch, going_on)
+
         known_bad = len(self._bad_items)
-        self.run(n_epoch, [scheduler, self.recorder, Progress(), *self.cbs, *as_callbacks(cbs)], start_epoch)
+        with resumable(self, resume) as run:
+            run.phase({**settings, "start_epoch": start_epoch}, callbacks, work)
         if self.show_table and len(self._bad_items) > known_bad:
             print(f"Items skipped as unreadable: {len(self._bad_items)}; `dls.bad_items` names them.")
 
     @property
     def _bad_items(self) -> dict[str, str]:
         return getattr(self.dls, "bad_items", {})
+
+
+def _chooses(callbacks: Sequence[Callback]) -> bool:
+    """Whether a callback decides which epoch's weights a fit ends with."""
+    return any(isinstance(callback, SaveModel) for callback in callbacks)

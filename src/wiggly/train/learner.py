@@ -1,38 +1,41 @@
 """Learner: what users do with a model: train it, predict, look, keep, hand on.
 
-In: loaders and a model. Out: a trained model, its history, its predictions. The fits are inherited; each
-other method calls the file that does the work. Read next: `fitting.py`.
+In: loaders and a model. Out: a trained model, its history, its predictions. Fits and predictions are
+inherited; each other method calls the file that does the work. Read next: `fitting.py`, `predicting.py`.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import nn
 
 from wiggly.data.profiling.diagnosis import Profile
-from wiggly.errors import DataError, ModelError
-from wiggly.records import Prediction, Predictions
+from wiggly.errors import ArgumentError, ModelError
 from wiggly.train import checkpoint
-from wiggly.train.fitting import Fitting
-from wiggly.train.predict import collect, draw_results, encoded_of, in_order, predict_item
-from wiggly.train.summary import describe
+from wiggly.train.compiling import CompiledForward
+from wiggly.train.predicting import Predicting
+from wiggly.train.summary import Summary, briefly, summarise
+
+if TYPE_CHECKING:
+    from wiggly.train.callbacks.activation import ActivationStats
 
 __all__ = ["Learner"]
 
 
-class Learner(Fitting):
+class Learner(Predicting):
     """A model, its data, and how it learns.
 
     Args:
         dls: Training and validation loaders.
         model: Takes a batch's inputs, returns its outputs.
         loss_func: Takes outputs and targets; None asks the target block.
-        opt_func: `Adam`, `SGD`, a torch optimizer class, or `wrap_optimizer(...)` of one.
+        opt_func: `Adam`, `SGD` or another of ours, a torch optimizer class, `wrap_optimizer(...)` of one, or
+            a name: of any optimizer of torch or timm, with that library's defaults ("lion", "adamw"; see
+            `wrap_optimizer`).
         lr: Learning rate where a fit is given none.
         splitter: Splits the model's parameters into groups, first layers first.
         cbs: Callbacks of every fit.
@@ -40,7 +43,8 @@ class Learner(Fitting):
         path: Folder for checkpoints; None takes that of the loaders.
         model_dir: Folder of checkpoints below `path`.
         wd: Weight decay; None takes the optimizer's.
-        wd_bn_bias: Whether normalisation layers and biases decay as well.
+        wd_bn_bias: Whether normalisation layers, biases and other scales decay as well (see
+            `groups.without_decay`).
         train_bn: Whether normalisation layers learn everywhere and always. False: those of all groups but the
             last keep their running statistics, frozen or not, and what is frozen gets no gradient at all, so
             no backward pass runs through it. For a pretrained body False is better and faster (`dev/LOG.md`).
@@ -48,6 +52,8 @@ class Learner(Fitting):
             falls as the rate rises).
         engine: Where it runs; None takes the best device of this machine.
         model_config: JSON-able description to rebuild the model from, which an export needs.
+        checkpoint_every: Seconds between checkpoints of a fit, as `fit` tells under `resume`; 0 writes one
+            after every step, whatever it costs.
 
     Example:
         >>> pairs = [(torch.tensor([x / 8]), torch.tensor([x / 4])) for x in range(8)]  # y = 2x
@@ -60,104 +66,6 @@ class Learner(Fitting):
         >>> round(learn.model(torch.tensor([0.5])).item(), 3)
         1.0
     """
-
-    # Predicting
-
-    def predict(self, item: Any) -> Prediction:
-        """Predicts one item.
-
-        Args:
-            item: What the input block accepts: a path, an array, a picture.
-
-        Returns:
-            `(decoded, index, probs)`: what the user calls it, its encoding, the activated output.
-
-        Raises:
-            ItemError: The item cannot be read.
-        """
-        return predict_item(self, item)
-
-    def get_preds(
-        self,
-        ds_idx: int = 1,
-        dl: Any = None,
-        with_input: bool = False,
-        with_decoded: bool = False,
-        with_loss: bool = False,
-        act: Callable[[Any], Any] | None = None,
-        reorder: bool = True,
-    ) -> tuple[Any, ...]:
-        """Predicts all items of a loader, with the validation transforms.
-
-        Args:
-            ds_idx: 0 for the training items, 1 for the validation items.
-            dl: A loader instead, e.g. `dls.test_dl(items)` or a list of batches `[(x, y)]`.
-            with_input: Put the inputs in front.
-            with_decoded: Add the predicted targets.
-            with_loss: Add every item's loss.
-            act: Activation; None takes the loss's, so classes come as probabilities.
-            reorder: Rows in the order of the data set.
-
-        Returns:
-            `([inputs,] preds, targets[, decoded][, losses])`, on the CPU; targets are None where there are
-            none.
-        """
-        dl = self._loader(ds_idx, dl)
-        rows = collect(self, dl, with_input=with_input, with_loss=with_loss, act=act, reorder=reorder)
-        found: list[Any] = [_single(rows.inputs)] if with_input else []
-        found += [rows.probs, _single(rows.targets)]
-        if with_decoded:
-            found.append(encoded_of(self, rows.probs))
-        return (*found, rows.losses) if with_loss else tuple(found)
-
-    def predict_loader(self, dl: Any) -> Predictions:
-        """The table that interpretation builds on: probabilities, targets, losses and positions, row by row.
-
-        Args:
-            dl: Any loader; one of ours is read in order, whole, with the validation transforms.
-        """
-        rows = collect(self, in_order(dl), with_loss=None)
-        return Predictions(rows.probs, _single(rows.targets), rows.losses, rows.positions)
-
-    def validate(self, ds_idx: int = 1, dl: Any = None) -> list[float]:
-        """`[loss, *metrics]` of a loader.
-
-        Args:
-            ds_idx: 0 for the training items, 1 for the validation items.
-            dl: A loader instead.
-        """
-        row = self.evaluate(self._loader(ds_idx, dl))
-        if not row:
-            raise DataError(
-                "there must be at least 1 item to validate", "the loader gave none", "Check the split."
-            )
-        return list(row.values())
-
-    def _loader(self, ds_idx: int, dl: Any) -> Any:
-        return in_order(self.dls[ds_idx]) if dl is None else dl
-
-    def show_results(
-        self,
-        ds_idx: int = 1,
-        dl: Any = None,
-        max_n: int = 9,
-        shuffle: bool = True,
-        nrows: int | None = None,
-        ncols: int | None = None,
-        figsize: tuple[float, float] | None = None,
-    ) -> None:
-        """Draws items with the target above the prediction, green where they agree and red where not.
-
-        Args:
-            ds_idx: 0 for the training items, 1 for the validation items.
-            dl: A loader instead.
-            max_n: At most this many items.
-            shuffle: Other items at every call.
-            nrows: Rows of the grid.
-            ncols: Columns of the grid.
-            figsize: Inches.
-        """
-        draw_results(self, self._loader(ds_idx, dl), max_n, shuffle, nrows, ncols, figsize)
 
     # Keeping and looking
 
@@ -175,7 +83,9 @@ class Learner(Fitting):
             StorageError: It cannot be written.
         """
         path = self._checkpoint(file)
-        checkpoint.save_checkpoint(path, self.model, self._opt if with_opt else None)
+        if self.engine.writes_weights:
+            optimizer = self._opt if with_opt else None
+            checkpoint.save_checkpoint(path, self.model, optimizer, writes=self.engine.is_main)
         return path
 
     def load(
@@ -195,8 +105,11 @@ class Learner(Fitting):
             StorageError: There is no such file, or it is damaged.
             ModelError: It is of another model; the message names the layers.
         """
-        device = self.engine.device if device is None else device
-        checkpoint.load_checkpoint(self._checkpoint(file), self.model, self.opt if with_opt else None, device)
+        several = self.engine.n_processes > 1
+        device = "cpu" if several else self.engine.device if device is None else device
+        path, optimizer = self._checkpoint(file), self.opt if with_opt else None
+        read = self.engine.once(lambda: checkpoint.read_checkpoint(path, device))
+        checkpoint.apply_checkpoint(read, path.name, self.model, optimizer)
         return self
 
     def _checkpoint(self, file: str | Path) -> Path:
@@ -220,9 +133,70 @@ class Learner(Fitting):
                 f"Nearest: {', '.join(near)}. All: [name for name, _ in learn.model.named_modules()]",
             ) from None
 
-    def summary(self) -> None:
-        """Prints the model's parts with their sizes and what is frozen, the loss and the optimizer."""
-        print(describe(self))
+    def __repr__(self) -> str:
+        return briefly(self)
+
+    def summary(self, depth: int | None = None) -> Summary:
+        """Prints the model's parts: names, output shapes, parameters, what is frozen, FLOPs; sizes in all.
+
+        The model is run once on two items in evaluation mode; nothing is changed.
+
+        Args:
+            depth: Levels of parts to show, 1 or more; None takes two, or fewer where they would not fit a
+                screen.
+
+        Returns:
+            What was printed, as numbers: `rows` has all parts at every depth.
+
+        Raises:
+            ModelError: The model fails; the message names the part that does.
+        """
+        made = summarise(self, depth)
+        print(made)
+        return made
+
+    def compile(self, mode: str = "default", dynamic: bool = False, backend: str = "inductor") -> Self:
+        """Has torch compile the model while it trains and predicts; freezing, saving and exporting go on as
+        before.
+
+        Compiling takes seconds to minutes, once for every image size, frozen or not, training or validation;
+        it can pay on GPUs and for long runs. On a CPU there is little to gain: EfficientNet-Lite0 at 128 px
+        trained at 1.0 to 1.2 times its speed. A batch of a size that does not come twice in a row is not
+        compiled.
+
+        Args:
+            mode: "default", "reduce-overhead" (CUDA graphs, for small models on a GPU), "max-autotune" or
+                "max-autotune-no-cudagraphs".
+            dynamic: One program for all sizes, somewhat slower, instead of one per size.
+            backend: "inductor", or "eager" and "aot_eager" to find out whether a model can be compiled at
+                all.
+
+        Returns:
+            The learner.
+
+        Raises:
+            ArgumentError: The mode or the backend is unknown.
+        """
+        self.engine.compiled = CompiledForward(mode, dynamic, backend)
+        return self
+
+    @property
+    def activation_stats(self) -> ActivationStats:
+        """The `ActivationStats` among the learner's callbacks.
+
+        Raises:
+            ArgumentError: There is none.
+        """
+        from wiggly.train.callbacks.activation import ActivationStats
+
+        for callback in self.cbs:
+            if isinstance(callback, ActivationStats):
+                return callback
+        raise ArgumentError(
+            "`activation_stats` needs an ActivationStats among the learner's callbacks",
+            f"they are {[type(callback).__name__ for callback in self.cbs]}",
+            "Make the learner with cbs=ActivationStats(with_hist=True), then fit.",
+        )
 
     def profile(self, n: int = 64) -> Profile:
         """Says where the time of a training batch goes, how long the model waits for data, and what to do.
@@ -249,7 +223,7 @@ class Learner(Fitting):
         """
         from wiggly.bundle.export import export_bundle
 
-        return export_bundle(self, Path(fname))
+        return self.engine.once(lambda: export_bundle(self, Path(fname)))
 
     def report(self, path: str | Path = "report.html") -> Path:
         """Writes one self-contained page about the data, the training and the errors.
@@ -265,9 +239,4 @@ class Learner(Fitting):
         """
         from wiggly.interpret.report import write_report
 
-        return write_report(self, Path(path))
-
-
-def _single(tensors: tuple[Any, ...]) -> Any:
-    """One tensor for one, a tuple for several, None for none."""
-    return (tensors[0] if len(tensors) == 1 else tensors) if tensors else None
+        return self.engine.once(lambda: write_report(self, Path(path)))

@@ -9,22 +9,39 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from wiggly.data.loader import DataLoader, batches_of
-from wiggly.errors import ArgumentError, TrainingError
+from wiggly.data.order import Ordered
+from wiggly.errors import ArgumentError
 from wiggly.records import Batch, State
 from wiggly.train import optim
-from wiggly.train.callback import Callback, CancelBatch, CancelEpoch, CancelFit, as_callbacks
-from wiggly.train.engine import Engine, LocalEngine
+from wiggly.train.callback import Callback, CancelBatch, CancelEpoch, CancelFit, CancelPass, as_callbacks
+from wiggly.train.checks import check_gradient, check_learner, checked_forward, checked_loss, length_of
+from wiggly.train.engine import Engine, default_engine
+from wiggly.train.groups import (
+    Splitter,
+    hold_norms,
+    layer_groups,
+    set_frozen,
+    trainable_params,
+    without_decay,
+)
 from wiggly.train.history import History
-from wiggly.train.losses import checked_loss, loss_for
+from wiggly.train.kept import GoingOn
+from wiggly.train.losses import loss_for
+from wiggly.train.memory import SplitBatches, is_out_of_memory, out_of_memory
 from wiggly.train.metrics import Metric, as_metrics
+from wiggly.train.opt_func import OptFunc, as_opt_func, make_optimizer
+from wiggly.train.passes import reading
+from wiggly.train.resume import Run
 from wiggly.train.schedule import Rate, rates_for
+from wiggly.train.snapshot import generators, set_generators
 
 __all__ = ["Callbacks", "Loop", "Momenta"]
 
@@ -40,9 +57,9 @@ class Loop:
         dls: Any,
         model: nn.Module,
         loss_func: Callable[..., Any] | None = None,
-        opt_func: Callable[..., Any] = optim.Adam,
+        opt_func: str | OptFunc = optim.Adam,
         lr: Rate = 1e-3,
-        splitter: optim.Splitter = optim.trainable_params,
+        splitter: Splitter = trainable_params,
         cbs: Callbacks = None,
         metrics: Any = None,
         path: str | Path | None = None,
@@ -53,8 +70,16 @@ class Loop:
         moms: Momenta = (0.95, 0.85, 0.95),
         engine: Engine | None = None,
         model_config: dict[str, Any] | None = None,
+        checkpoint_every: float = 60.0,
     ) -> None:
-        self.dls, self.model, self.opt_func, self.lr, self.splitter = dls, model, opt_func, lr, splitter
+        check_learner(dls, model)
+        self.dls, self.model, self.opt_func, self.lr, self.splitter = (
+            dls,
+            model,
+            as_opt_func(opt_func),
+            lr,
+            splitter,
+        )
         self.loss_func = self._infer_loss() if loss_func is None else loss_func
         self.cbs, self.metrics = as_callbacks(cbs), metrics
         self.path = Path(getattr(dls, "path", ".") if path is None else path)
@@ -63,13 +88,19 @@ class Loop:
             None  # the command line behind this learner, for the report; set by the CLI
         )
         self.wd, self.wd_bn_bias, self.train_bn, self.moms = wd, wd_bn_bias, train_bn, moms
-        self.engine = LocalEngine(getattr(dls, "device", None)) if engine is None else engine
+        self.engine = default_engine(getattr(dls, "device", None)) if engine is None else engine
+        self.engine.adopt(model)
         self.recorder, self.state = History(self), State()
         self.show_bar = self.show_table = True
         self.first_unfrozen = self.times_shown = 0
         self._opt: optim.Optimizer | None = None
         self._groups: list[list[nn.Parameter]] | None = None
         self._active: list[Callback] = []
+        self.checkpoint_every = checkpoint_every
+        self.fits_done = 0
+        self.split_batches: SplitBatches | None = None
+        self.fit_under_way: Run | None = None
+        self.pass_start: dict[str, Any] | None = None  # random generators, for loaders that have no place
 
     def _infer_loss(self) -> Callable[..., Any]:
         blocks = getattr(self.dls, "target_blocks", ())
@@ -102,7 +133,7 @@ class Loop:
     def groups(self) -> list[list[nn.Parameter]]:
         """Parameter groups, as the splitter made them at first use."""
         if self._groups is None:
-            self._groups = optim.layer_groups(self.model, self.splitter)
+            self._groups = layer_groups(self.model, self.splitter)
         return self._groups
 
     def rates(self, lr: Rate | None = None) -> list[float]:
@@ -113,9 +144,8 @@ class Loop:
     def opt(self) -> optim.Optimizer:
         """The optimizer, made at first use; its state lives on until something is frozen or unfrozen."""
         if self._opt is None:
-            norms, biases = optim.norm_and_bias(self.model)
-            no_decay = set[nn.Parameter]() if self.wd_bn_bias else norms | biases
-            self._opt = optim.make_optimizer(self.opt_func, self.groups, self.rates()[-1], no_decay)
+            no_decay = set[nn.Parameter]() if self.wd_bn_bias else without_decay(self.model)
+            self._opt = make_optimizer(self.opt_func, self.groups, self.rates()[-1], no_decay)
         return self._opt
 
     def reset_optimizer(self) -> None:
@@ -136,7 +166,7 @@ class Loop:
             received = f"got {n}; the model has {count} parameter groups"
             raise ArgumentError("`freeze_to` needs a group that exists", received, "Pass -1 for the last.")
         self.first_unfrozen = n % count
-        optim.set_frozen(self.model, self.groups, self.first_unfrozen, self.train_bn)
+        set_frozen(self.model, self.groups, self.first_unfrozen, self.train_bn)
         if self._opt is not None:
             self._opt.zero_grad()
             self._opt.clear_state()
@@ -184,24 +214,34 @@ class Loop:
 
     # The loop
 
-    def run(self, n_epochs: int, callbacks: Sequence[Callback], start_epoch: int = 0) -> None:
+    def run(
+        self,
+        n_epochs: int,
+        callbacks: Sequence[Callback],
+        start_epoch: int = 0,
+        going_on: GoingOn | None = None,
+    ) -> None:
         """The loop, with exactly these callbacks; `fit` and its kin choose them.
 
         Args:
             n_epochs: Epochs.
             callbacks: Run in ascending `order`.
             start_epoch: First epoch that is run.
+            going_on: Where a run goes on that was killed; None begins at `start_epoch`.
         """
-        with self._using(State(n_epochs=n_epochs), callbacks):
+        first, step = (start_epoch, 0) if going_on is None else (going_on.place.epoch, going_on.place.step)
+        with self._using(State(n_epochs=n_epochs, epoch=min(first, n_epochs - 1), step=step), callbacks):
             self.engine.start_fit()
+            self.engine.same_data([self.dls.train, self.dls.valid])
             self.opt.zero_grad()
             self.opt.align()
+            if going_on is not None:
+                going_on.put_back([])
             try:
-                self._stage("fit", CancelFit, lambda: self._epochs(start_epoch))
+                self._stage("fit", CancelFit, lambda: self._epochs(first, going_on))
             except BaseException as error:  # Ctrl-C as well: callbacks get to put things back
+                self.engine.failed(error)
                 self._call("on_error", error)
-                if isinstance(error, torch.OutOfMemoryError):
-                    raise _out_of_memory(self.state) from error
                 raise
             finally:
                 self._call("cleanup")
@@ -221,6 +261,10 @@ class Loop:
             state.batch = state.pred = state.loss = (
                 None  # else they would hold a batch's memory; kept on errors
             )
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(self, error) from error
         finally:
             nested = bool(before[1])
             self._active = before[1]
@@ -231,13 +275,13 @@ class Loop:
     def _set_mode(self, training: bool) -> None:
         self.model.train(training)
         if training and not self.train_bn:
-            optim.hold_norms(self.model, {p for group in self.groups[:-1] for p in group})
+            hold_norms(self.model, {p for group in self.groups[:-1] for p in group})
 
     def _call(self, event: str, *args: Any) -> None:
         for callback in self._active:
             getattr(callback, event)(self.state, *args)
 
-    def _stage(self, name: str, cancel: type[Exception] | tuple[()], body: Callable[[], None]) -> None:
+    def _stage(self, name: str, cancel: type[Exception], body: Callable[[], None]) -> None:
         """`before_<name>`, the body, `after_<name>`; a callback's cancellation ends the first two only."""
         try:
             self._call(f"before_{name}")
@@ -246,53 +290,98 @@ class Loop:
             pass
         self._call(f"after_{name}")
 
-    def _epochs(self, start: int) -> None:
+    def _epochs(self, start: int, going_on: GoingOn | None) -> None:
+        if going_on is not None:
+            going_on.put_back(self._active)
         for epoch in range(start, self.state.n_epochs):
             self.state.epoch = epoch
-            self._stage("epoch", CancelEpoch, self._epoch)
+            within = going_on if going_on is not None and going_on.place.within else None
+            self._stage("epoch", CancelEpoch, partial(self._epoch, within))
+            going_on = None
 
-    def _epoch(self) -> None:
-        self._train(self.dls.train)
+    def _epoch(self, going_on: GoingOn | None) -> None:
+        self._train(self.dls.train, going_on)
         if self.dls.valid is not None and len(self.dls.valid):
             self._validate(self.dls.valid)
 
-    def _train(self, dl: Any) -> None:
+    def _train(self, dl: Any, going_on: GoingOn | None) -> None:
         state = self.state
-        state.training, state.n_batches, state.batch_index = True, len(dl), 0
-        if not state.n_batches:
-            raise TrainingError(
-                "training needs at least 1 batch", "the loader has none", "Pass a smaller `bs`."
-            )
+        state.training, state.n_batches, state.batch_index = True, length_of(dl), 0
         self._set_mode(training=True)
-        self._stage("train", (), lambda: self._pass(dl))
+        self._stage("train", CancelPass, lambda: self._training_pass(dl, going_on))
 
     def _validate(self, dl: Any) -> None:
         state = self.state
         state.training, state.n_batches, state.batch_index = False, len(dl), 0
         self._set_mode(training=False)
         with torch.no_grad():
-            self._stage("validate", (), lambda: self._pass(dl))
+            self._stage("validate", CancelPass, lambda: self._pass(dl))
 
-    def _pass(self, dl: Any) -> None:
-        state = self.state
-        with self._reading(dl) as batches:
-            for index, batch in enumerate(batches):
+    def _training_pass(self, dl: Any, going_on: GoingOn | None) -> None:
+        """A pass over the training data, or the rest of one."""
+        if going_on is None:
+            # A loader of ours knows its place; another one's draws are made again to find it.
+            self.pass_start = None if isinstance(dl, Ordered) else generators(list(self.dls))
+            self._pass(dl)
+            return
+        going_on.put_back(self._active)  # a second time: `before_epoch` and `before_train` were over then
+        if not going_on.place.trained or self.pass_start is not None:  # torch's draw once more at the end
+            self._pass(dl, going_on)
+
+    def _pass(self, dl: Any, going_on: GoingOn | None = None) -> None:
+        state, done = self.state, 0
+        with reading(self, dl) as batches:
+            if going_on is not None:
+                done = going_on.place.batches
+                self._pass_over(batches, done, going_on)
+            for index, batch in enumerate(batches, done):
                 state.batch_index, state.batch, state.pred, state.loss = index, batch, None, None
                 self._stage("batch", CancelBatch, self._batch)
+        bad: dict[str, str] = getattr(dl, "bad_items", {})
+        for found in self.engine.from_all(bad):
+            bad.update(found)
+
+    def _pass_over(self, batches: Iterator[Batch], n: int, going_on: GoingOn) -> None:
+        """Has a loader that has no place of its own give its first batches once more."""
+        if self.pass_start is None:
+            return
+        set_generators(self.pass_start, list(self.dls))
+        for _ in islice(batches, n):
+            pass
+        going_on.put_back(self._active)
 
     def _batch(self) -> None:
         state = self.state
         batch = cast("Batch", state.batch)
-        state.pred = self.engine.forward(self.model, batch)
+        parts = self.split_batches
+        state.pred = self._forward(self.model, batch) if parts is None else parts.forward(batch)
         self._call("after_pred")
-        state.loss = checked_loss(self.loss_func, state.pred, batch.targets, first=state.batch_index == 0)
+        state.loss = self.compute_loss(batch, state.pred, batch.targets)
         self._call("after_loss")
         if not state.training:
             return
+        if state.batch_index == 0:
+            check_gradient(state.loss, state.pred, self.model)
         self.engine.backward(state.loss)
+        if parts is not None:
+            parts.backward()
         self._call("before_step")
         self.engine.step(self.opt)
         state.step += 1
+
+    def _forward(self, model: nn.Module, batch: Batch) -> Any:
+        return checked_forward(lambda: self.engine.forward(model, batch), model, batch)
+
+    def compute_loss(self, batch: Batch, pred: Any, targets: tuple[Tensor, ...]) -> Tensor:
+        """The loss of a batch, over all processes if there are several.
+
+        Args:
+            batch: The batch in work.
+            pred: The model's output for it.
+            targets: Its targets, or others in their place.
+        """
+        loss = checked_loss(self.loss_func, pred, targets, first=self.state.batch_index == 0)
+        return self.engine.whole_loss(loss, self.loss_func, targets, len(batch))
 
     def evaluate(self, dl: Any) -> dict[str, float]:
         """Loss and metrics of a loader, by name; empty without items."""
@@ -301,62 +390,23 @@ class Loop:
             self._validate(dl)
         return state.row
 
-    def outputs(self, dl: Any, lend: bool = True) -> Generator[tuple[Batch, Any]]:
+    def outputs(
+        self, dl: Any, lend: bool = True, part: nn.Module | None = None
+    ) -> Generator[tuple[Batch, Any]]:
         """Batches and the model's outputs for them, no activation applied; callbacks may change both.
 
         Args:
             dl: Any loader.
             lend: Whether images may come normalised.
+            part: The model's first layers, to stop after them; callbacks then do not see what comes out.
         """
         state = State(training=False)
-        with self._using(state, self.cbs), self._reading(dl, lend) as batches:
+        with self._using(state, self.cbs), reading(self, dl, lend) as batches:
             self._set_mode(training=False)
             for state.batch in batches:
                 with torch.no_grad():
                     self._call("before_batch")
-                    state.pred = self.engine.forward(self.model, state.batch)
-                    self._call("after_pred")
-                yield state.batch, state.pred
-
-    @contextlib.contextmanager
-    def _reading(self, dl: Any, lend: bool = True) -> Generator[Iterator[Batch]]:
-        """Batches of one pass, on the device.
-
-        A model that normalises its input itself lends its statistics to a loader of ours for the pass: the
-            loader then
-        normalises in the look-up that scales the pixels anyway, which saves two passes over them.
-        """
-        body = self._lender(dl) if lend else None
-        stats = None if body is None else (body.mean.flatten().tolist(), body.std.flatten().tolist())
-        batches = cast("Generator[Batch]", batches_of(dl, stats))
-        if body is not None:
-            body.normalise = False
-        try:
-            with contextlib.closing(batches):
-                yield self.engine.deliver(batches)
-        finally:
-            if body is not None:
-                body.normalise = True
-
-    def _lender(self, dl: Any) -> Any:
-        """The model's first module, if it normalises and this loader can do so instead."""
-        # One image input, and no transforms of the whole batch: those expect images in [0, 1].
-        blocks = getattr(self.dls, "input_blocks", ())
-        body: Any = next(self.model.children(), None)
-        able = (
-            len(blocks) == 1
-            and hasattr(blocks[0], "channels")
-            and isinstance(dl, DataLoader)
-            and not dl.batch_tfms
-        )
-        willing = hasattr(body, "mean") and hasattr(body, "std") and getattr(body, "normalise", False)
-        return body if able and willing else None
-
-
-def _out_of_memory(state: State) -> TrainingError:
-    rows = 0 if state.batch is None else len(state.batch)
-    return TrainingError(
-        "a batch must fit into the device's memory",
-        f"one of {rows} items did not",
-        "Pass a smaller `bs`, use smaller images, or call learn.to_fp16().",
-    )
+                    state.pred = self._forward(part or self.model, state.batch)
+                    if part is None:
+                        self._call("after_pred")
+                yield from self.engine.collected(state.batch, state.pred, inputs=not lend)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wiggly.errors import ArgumentError, TrainingError, WigglyError
+from wiggly.errors import ArgumentError
 
 __all__ = [
     "BCEWithLogitsLossFlat",
@@ -23,8 +23,6 @@ __all__ = [
     "LabelSmoothingCrossEntropy",
     "MSELossFlat",
     "activation_of",
-    "check_loss",
-    "checked_loss",
     "decodes_of",
     "loss_for",
     "loss_per_item",
@@ -62,6 +60,10 @@ class CrossEntropyLossFlat(nn.Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
+        if isinstance(label_smoothing, str) or not 0 <= label_smoothing <= 1:
+            raise ArgumentError(
+                "label smoothing must be in [0, 1]", f"it is {label_smoothing!r}", "Pass e.g. 0.1."
+            )
         self.axis, self.ignore_index = axis, ignore_index
         self.label_smoothing, self.reduction = label_smoothing, reduction
         self.register_buffer("weight", weight)
@@ -292,111 +294,3 @@ def _takes_reduction(loss_func: LossFunction) -> bool:
 
 CLASS_LOSSES = (CrossEntropyLossFlat, nn.CrossEntropyLoss, nn.NLLLoss)
 SAME_SHAPE_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.BCELoss, nn.BCEWithLogitsLoss)
-
-
-def check_loss(loss_func: LossFunction, pred: Any, targets: tuple[Tensor, ...]) -> None:
-    """Checks that output and target fit, once per pass: what torch would say late, unclearly, or not at all.
-
-    Raises:
-        TrainingError: They do not; the message says what to change.
-    """
-    if not targets:
-        raise TrainingError(
-            "a batch to learn from must have a target", "it has inputs only", "Use labelled items."
-        )
-    if not isinstance(pred, Tensor) or len(targets) != 1:
-        return
-    target = targets[0]
-    if pred.shape[:1] != target.shape[:1]:
-        raise TrainingError(
-            "the model must return one row per item",
-            f"{target.shape[0]} items gave an output of shape {tuple(pred.shape)}",
-            "Check the model's last layers: the first axis is the item.",
-        )
-    if isinstance(loss_func, CLASS_LOSSES) or loss_func is F.cross_entropy:
-        _check_classes(pred, target, loss_func)
-    elif isinstance(loss_func, (*SAME_SHAPE_LOSSES, MSELossFlat, BCEWithLogitsLossFlat)):
-        flat = isinstance(loss_func, (MSELossFlat, BCEWithLogitsLossFlat))
-        if pred.numel() != target.numel() or not (flat or pred.shape == target.shape):
-            # torch would broadcast (n, 1) against (n,) to (n, n) and train on nonsense.
-            raise TrainingError(
-                f"{type(loss_func).__name__} needs output and target of one shape",
-                f"they are {tuple(pred.shape)} and {tuple(target.shape)}",
-                "Set `n_out` to the number of targets of an item; for (n, 1) against (n,) use MSELossFlat.",
-            )
-
-
-def _check_classes(pred: Tensor, target: Tensor, loss_func: LossFunction) -> None:
-    axis = loss_func.axis if isinstance(loss_func, CrossEntropyLossFlat) else 1
-    if target.is_floating_point():
-        if target.shape == pred.shape and not isinstance(loss_func, CrossEntropyLossFlat):
-            return  # torch takes class probabilities as targets
-        raise TrainingError(
-            "cross entropy needs targets that are class numbers (integers)",
-            f"they are {target.dtype} of shape {tuple(target.shape)}",
-            "Use CategoryBlock for classes, MSELossFlat for numbers, BCEWithLogitsLossFlat for labels.",
-        )
-    n_out = pred.shape[axis] if pred.ndim > 1 else 1
-    ignored = getattr(loss_func, "ignore_index", -100)
-    counted = target[target != ignored]
-    low, high = (int(counted.min()), int(counted.max())) if counted.numel() else (0, 0)
-    if n_out < 2:
-        raise TrainingError(
-            "cross entropy needs at least 2 outputs",
-            f"the model has {n_out}, so the loss would always be 0",
-            "Pass n_out=2, or one output with BCEWithLogitsLossFlat.",
-        )
-    if low < 0 or high >= n_out:
-        raise TrainingError(
-            f"class numbers must be from 0 to {n_out - 1}, as the model has {n_out} outputs",
-            f"this batch has {low} to {high}",
-            f"Make the model with n_out={max(high + 1, n_out)}, or number the classes from 0.",
-        )
-    if pred.numel() // n_out != target.numel():
-        raise TrainingError(
-            "cross entropy needs one class number per row of scores",
-            f"output and target have shapes {tuple(pred.shape)} and {tuple(target.shape)}",
-            "With one label per pixel, output (n, classes, h, w) and use CrossEntropyLossFlat(axis=1).",
-        )
-
-
-def checked_loss(loss_func: LossFunction, pred: Any, targets: tuple[Tensor, ...], first: bool) -> Tensor:
-    """The loss of a batch.
-
-    Args:
-        loss_func: The loss.
-        pred: The model's output.
-        targets: The batch's targets.
-        first: Whether this is the first batch of a pass; then output and target are compared first.
-
-    Raises:
-        TrainingError: They do not fit the loss; the message has shapes and types.
-    """
-    if first:
-        check_loss(loss_func, pred, targets)
-    try:
-        loss = cast("Tensor", loss_func(pred, *targets))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        if isinstance(error, (WigglyError, torch.OutOfMemoryError)):
-            raise
-        raise _explained(error, loss_func, pred, targets) from error
-    if first and loss.numel() != 1:
-        raise TrainingError(
-            "the loss must be one number",
-            f"it has shape {tuple(loss.shape)}",
-            "Take the mean, e.g. reduction='mean'.",
-        )
-    return loss
-
-
-def _explained(
-    error: Exception, loss_func: LossFunction, pred: Any, targets: tuple[Tensor, ...]
-) -> TrainingError:
-    name = getattr(loss_func, "__name__", type(loss_func).__name__)
-    output = f"{tuple(pred.shape)} {pred.dtype}" if isinstance(pred, Tensor) else type(pred).__name__
-    wanted = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in targets)
-    return TrainingError(
-        f"the loss `{name}` must accept the model's output and the targets",
-        f"{type(error).__name__}: {error} (output {output}; targets {wanted})",
-        "Change `n_out`, the target block or `loss_func` so that the shapes and types fit.",
-    )

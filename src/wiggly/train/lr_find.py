@@ -24,7 +24,7 @@ from wiggly.records import State
 from wiggly.train.callback import Callback, CancelEpoch, CancelFit
 from wiggly.train.history import Smoother
 from wiggly.train.progress import Progress
-from wiggly.train.schedule import Schedule, exponential
+from wiggly.train.shapes import Schedule, exponential
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -172,6 +172,7 @@ class _Search(Callback):
 def put_back(learner: Loop) -> Generator[None]:
     """Puts weights, optimizer, random generators and the loader's place back, whatever happens."""
     model, dl = learner.model, learner.dls.train
+    learner.engine.prepare(model)  # first: moving a model to its device makes new buffers
     saved = [(t, t.detach().clone()) for t in (*model.parameters(), *model.buffers())]
     modes = [(module, module.training) for module in model.modules()]
     optimizer = copy.deepcopy(learner.opt.state_dict())

@@ -21,12 +21,14 @@ from wiggly.errors import ArgumentError, TrainingError
 __all__ = [
     "AverageMetric",
     "Metric",
+    "PixelShare",
     "PointError",
     "SetMetric",
     "accuracy",
     "accuracy_multi",
     "as_metrics",
     "error_rate",
+    "foreground_acc",
     "mae",
     "metric_for",
     "mse",
@@ -101,9 +103,36 @@ def pixel_accuracy(inp: Tensor, targ: Tensor, axis: int = 1, ignore: int | None 
         >>> pixel_accuracy(scores, torch.tensor([[[0, 7]]]), ignore=7)
         tensor(1.)
     """
-    right, targ = _flat_pair(inp.argmax(axis), targ)
-    counted = torch.ones_like(targ, dtype=torch.bool) if ignore is None else targ != ignore
-    return ((right == targ) & counted).sum() / counted.sum().clamp(min=1)
+    right, counted = right_pixels(inp, targ, axis, (ignore,))
+    return right / counted.clamp(min=1)
+
+
+def foreground_acc(
+    inp: Tensor, targ: Tensor, bkg_idx: int = 0, axis: int = 1, ignore: int | None = None
+) -> Tensor:
+    """`pixel_accuracy` where the mask is not background.
+
+    Args:
+        inp: Scores or probabilities `(n, c, h, w)`.
+        targ: Masks `(n, h, w)`.
+        bkg_idx: Class of the background.
+        axis: Axis of the classes.
+        ignore: A second class that does not count.
+    """
+    right, counted = right_pixels(inp, targ, axis, (bkg_idx, ignore))
+    return right / counted.clamp(min=1)
+
+
+def right_pixels(
+    inp: Tensor, targ: Tensor, axis: int, left_out: Sequence[int | None]
+) -> tuple[Tensor, Tensor]:
+    """How many pixels are right, and how many count: those of no class left out."""
+    pred, targ = _flat_pair(inp.argmax(axis), targ)
+    counted = torch.ones_like(targ, dtype=torch.bool)
+    for index in left_out:
+        if index is not None:
+            counted &= targ != index
+    return ((pred == targ) & counted).sum(), counted.sum()
 
 
 def mse(inp: Tensor, targ: Tensor) -> Tensor:
@@ -188,6 +217,8 @@ class AverageMetric(Metric):
     def accumulate(self, pred: Any, targets: tuple[Tensor, ...]) -> None:
         rows = targets[0].shape[0]
         result = self.function(pred, *targets)
+        if not _is_number(result):
+            raise TypeError(f"it returned {_described(result)}")
         # Kept as a tensor: reading it here would make a GPU wait after every batch.
         self._total = self._total + (result.detach() if isinstance(result, Tensor) else result) * rows
         self._rows += rows
@@ -195,6 +226,34 @@ class AverageMetric(Metric):
     def value(self) -> float:
         average = float(self._total) / max(self._rows, 1)
         return self.finish(average) if self.finish is not None else average
+
+
+class PixelShare(Metric):
+    """`pixel_accuracy` or `foreground_acc` of the whole set: every pixel that counts has the same weight,
+    where a mean over batches would give more to those of batches with much void.
+
+    Args:
+        function: One of the two, or a `partial` of it with named arguments.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.name = name_of(function)
+        given: dict[str, Any] = function.keywords if isinstance(function, partial) else {}
+        self.axis, self.ignore = given.get("axis", 1), given.get("ignore")
+        self.background = given.get("bkg_idx", 0) if self.name == foreground_acc.__name__ else None
+        self.reset()
+
+    def reset(self) -> None:
+        self._right: Any = 0
+        self._counted: Any = 0
+
+    def accumulate(self, pred: Any, targets: tuple[Tensor, ...]) -> None:
+        left_out = (self.ignore, self.background)
+        right, counted = right_pixels(pred.detach(), targets[0], self.axis, left_out)
+        self._right, self._counted = self._right + right, self._counted + counted
+
+    def value(self) -> float:
+        return float(self._right) / max(int(self._counted), 1)
 
 
 class PointError(Metric):
@@ -291,6 +350,31 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
+def _is_number(value: Any) -> bool:
+    """Whether it is one number: Python's, numpy's or a tensor's."""
+    if isinstance(value, Tensor):
+        return value.numel() == 1
+    return getattr(value, "size", 1) == 1 and hasattr(value, "__float__") and not isinstance(value, str)
+
+
+def _described(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"a {type(value).__name__}" + (
+        f" of shape {tuple(shape)}" if shape is not None else f" ({value!r:.40})"
+    )
+
+
+def as_number(value: Any) -> float:
+    """The value of a metric.
+
+    Raises:
+        TypeError: It is not one number.
+    """
+    if not _is_number(value):
+        raise TypeError(f"its value is {_described(value)}")
+    return float(value)
+
+
 def as_metrics(metrics: Any) -> list[Metric]:
     """Metrics as a list: functions become averages, classes are called, equal names are told apart.
 
@@ -305,7 +389,11 @@ def as_metrics(metrics: Any) -> list[Metric]:
         ['accuracy', 'accuracy_2']
     """
     given: list[Any] = (
-        [] if metrics is None else list(metrics) if isinstance(metrics, Sequence) else [metrics]
+        []
+        if metrics is None
+        else list(metrics)
+        if isinstance(metrics, Sequence) and not isinstance(metrics, str)
+        else [metrics]
     )
     made = [_as_metric(metric) for metric in given]
     seen: dict[str, int] = {}
@@ -323,6 +411,9 @@ def _as_metric(metric: Any) -> Metric:
         return metric
     if metric is rmse:  # the mean of roots is not the root of the mean
         return AverageMetric(mse, "rmse", finish=lambda average: average**0.5)
+    plain = metric.func if isinstance(metric, partial) and not metric.args else metric
+    if plain in (pixel_accuracy, foreground_acc):
+        return PixelShare(metric)
     if callable(metric):
         return AverageMetric(metric)
     raise ArgumentError(
@@ -333,7 +424,7 @@ def _as_metric(metric: Any) -> Metric:
 def explain_metric_error(metric: Metric, error: Exception) -> TrainingError:
     """The error to raise for a metric that failed, naming it."""
     return TrainingError(
-        f"the metric `{metric.name}` must accept the model's output and the targets",
+        f"the metric `{metric.name}` must accept the model's output and the targets, and give one number",
         f"{type(error).__name__}: {error}",
         "Choose one for this kind of target (several classes need average='macro'); set `learn.metrics`.",
     )

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from wiggly.errors import ArgumentError, TrainingError
+from wiggly.errors import TrainingError
 from wiggly.records import Batch, State
 from wiggly.train.callback import Callback
-from wiggly.train.losses import checked_loss
+from wiggly.train.checks import check_number
 
 __all__ = ["CutMix", "MixUp"]
 
@@ -34,10 +34,10 @@ class _Mix(Callback):
     order: ClassVar[int] = -30  # the loss is complete before the history or `lr_find` reads it
 
     def __init__(self, alpha: float) -> None:
-        if not (alpha > 0 and math.isfinite(alpha)):
-            raise ArgumentError("`alpha` must be above 0", f"it is {alpha}", "Pass e.g. 0.4.")
+        check_number("alpha", alpha, "above 0", lambda a: a > 0 and math.isfinite(a), "0.4")
         self.alpha = float(alpha)
         self.lam = 1.0
+        self._before: Batch | None = None
         self._drawn_by: tuple[int, int] | None = None
 
     @abstractmethod
@@ -72,21 +72,32 @@ class _Mix(Callback):
             )
         if state.batch_index == 0:
             self.check(batch)
-        inputs, self.lam = self.mix(batch.inputs, self._random(batch))
+        self._before, first = self.learner.engine.around(batch)
+        inputs, self.lam = self.mix(self._preceded(batch.inputs, "inputs"), self._random(first))
+        inputs = tuple(x[-len(mine) :] for x, mine in zip(inputs, batch.inputs, strict=True))
         state.batch = _MixedBatch(inputs, batch.targets, batch.positions)
 
     def after_loss(self, state: State) -> None:
         if not state.training or state.batch is None:
             return
-        others = tuple(moved_on(target) for target in state.batch.targets)
-        other = checked_loss(self.learner.loss_func, state.pred, others, first=False)
+        targets = self._preceded(state.batch.targets, "targets")
+        moved = (moved_on(target) for target in targets)
+        others = tuple(x[-len(mine) :] for x, mine in zip(moved, state.batch.targets, strict=True))
+        other = self.learner.compute_loss(state.batch, state.pred, others)
         state.loss = self.lam * state.loss + (1 - self.lam) * other
 
-    def _random(self, batch: Batch) -> Random:
+    def _preceded(self, tensors: tuple[Tensor, ...], side: str) -> tuple[Tensor, ...]:
+        """Rows after the one that another process has before them."""
+        if self._before is None:
+            return tensors
+        ends: tuple[Tensor, ...] = getattr(self._before, side)
+        return tuple(torch.cat([end, rows]) for end, rows in zip(ends, tensors, strict=True))
+
+    def _random(self, first: int) -> Random:
         if self._drawn_by is None:  # another library's loader
             return Random(int(torch.randint(2**62, ())))
         seed, epoch = self._drawn_by
-        return Random(f"{type(self).__name__} {seed} {epoch} {batch.positions[0]}")
+        return Random(f"{type(self).__name__} {seed} {epoch} {first}")
 
 
 def moved_on(rows: Tensor) -> Tensor:
@@ -149,11 +160,14 @@ class CutMix(_Mix):
                 f"they are {[tuple(x.shape) for x in batch.inputs]}",
                 "MixUp takes any floats.",
             )
-        if any(target.ndim >= 3 and target.shape[-2:] == size for target in batch.targets):
+        placed = [type(b).__name__ for b in getattr(self.learner.dls, "target_blocks", ()) if b.drawn_over]
+        pixels = [t for t in batch.targets if t.ndim >= 3 and t.shape[-2:] == size]
+        if placed or pixels:
+            given = f"a {placed[0]} says where things are" if placed else "one has a value per pixel"
             raise TrainingError(
                 "CutMix needs targets of whole pictures",
-                f"one has a value per pixel: {[tuple(t.shape) for t in batch.targets]}",
-                "Leave it out; MixUp and RandomErasing work with masks.",
+                f"{given}: {[tuple(t.shape) for t in batch.targets]}",
+                "Leave it out; MixUp and RandomErasing go with such targets.",
             )
 
     def mix(self, inputs: tuple[Tensor, ...], random: Random) -> tuple[tuple[Tensor, ...], float]:

@@ -19,15 +19,16 @@ from torch import Tensor
 from wiggly.data.base import Block, joined_rows
 from wiggly.data.dataset import Dataset
 from wiggly.data.loader import DataLoader
+from wiggly.data.order import Ordered
 from wiggly.data.show import show_results
 from wiggly.errors import DataError, ItemError
 from wiggly.records import Batch, Prediction
 from wiggly.train.losses import ACTIVATIONS, activation_of, decodes_of, loss_per_item
 
 if TYPE_CHECKING:
-    from wiggly.train.learner import Learner
+    from wiggly.train.loop import Loop
 
-__all__ = ["Rows", "collect", "draw_results", "encoded_of", "in_order", "predict_item"]
+__all__ = ["Rows", "collect", "draw_results", "encoded_of", "in_order", "predict_item", "redealt"]
 
 
 @dataclass
@@ -52,13 +53,23 @@ class Rows:
 def in_order(dl: Any) -> Any:
     """A loader of ours, but unshuffled, complete, with the validation transforms; others as they are."""
     if not isinstance(dl, DataLoader):
+        return dl.in_order() if isinstance(dl, Ordered) else dl
+    if not dl.shuffle and not dl.drop_last and not getattr(dl.dataset, "train", False):
         return dl
+    return redealt(dl, train=False)
+
+
+def redealt(dl: DataLoader, train: bool) -> DataLoader:
+    """The same items, unshuffled and complete.
+
+    Args:
+        dl: Their loader.
+        train: Whether transforms draw at random, as in training, or act as in validation.
+    """
     dataset = dl.dataset
-    if not dl.shuffle and not dl.drop_last and not getattr(dataset, "train", False):
-        return dl
     if isinstance(dataset, Dataset):
         dataset = copy.copy(dataset)
-        dataset.train = False
+        dataset.train = train
     again = DataLoader(
         dataset,
         dl.bs,
@@ -81,7 +92,7 @@ def _joined(parts: list[Any]) -> Any:
     return tuple(_joined(list(column)) for column in zip(*parts, strict=True))
 
 
-def _joined_targets(learner: Learner, parts: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+def _joined_targets(learner: Loop, parts: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     blocks: list[Any] = list(getattr(learner.dls, "target_blocks", ()))
     if len(blocks) != len(parts[0]):
         return _joined(parts)
@@ -98,7 +109,7 @@ def _picked(value: Any, order: Tensor) -> Any:
 
 
 def collect(
-    learner: Learner,
+    learner: Loop,
     dl: Any,
     *,
     with_input: bool = False,
@@ -157,7 +168,7 @@ def _sorted(rows: Rows) -> Rows:
     return Rows(inputs, _picked(rows.probs, order), targets, losses, positions[order].tolist())
 
 
-def encoded_of(learner: Learner, probs: Any) -> Any:
+def encoded_of(learner: Loop, probs: Any) -> Any:
     """Activated outputs as predicted targets: the loss knows best (its threshold), else the target block."""
     block = learner.target_block
     if hasattr(learner.loss_func, "decodes") or block is None:
@@ -169,7 +180,7 @@ def encoded_of(learner: Learner, probs: Any) -> Any:
     return block.predicted(probs)
 
 
-def predict_item(learner: Learner, item: Any) -> Prediction:
+def predict_item(learner: Loop, item: Any) -> Prediction:
     """One item through loader, model and decoding; see `Learner.predict`."""
     dl = learner.dls.test_dl([item], bs=1, num_workers=0)
     try:
@@ -188,18 +199,20 @@ def predict_item(learner: Learner, item: Any) -> Prediction:
 
 
 def _decoded(block: Any, encoded: Tensor, dl: DataLoader) -> Any:
-    """The prediction for the only item of a loader; points come in the pixels of the item's own picture."""
+    """The prediction for the only item of a loader; points come in the pixels of the item's own picture, a
+    mask in its size."""
     if type(block).decode_on is Block.decode_on:
         return block.decode(encoded)
     for value in dl.dataset.sample(0, Random(0)):
-        if hasattr(value, "pixels") and hasattr(value, "geometry"):
+        if hasattr(value, "source") and hasattr(value, "geometry"):
             back = None if value.geometry is None else np.linalg.inv(value.geometry.matrix)
-            return block.decode_on(encoded, value.size, back)
+            source = value.source
+            return block.decode_on(encoded, value.size, back, (source.height, source.width))
     return block.decode(encoded)
 
 
 def draw_results(
-    learner: Learner,
+    learner: Loop,
     dl: Any,
     max_n: int,
     shuffle: bool,
@@ -219,12 +232,18 @@ def draw_results(
         seed = dl.seed + learner.times_shown
         few = DataLoader(dl.dataset, max_n, shuffle, batch_tfms=dl.batch_tfms, seed=seed, num_workers=0)
         dl = [few.look(max_n)]
+    elif isinstance(dl, Ordered):
+        learner.times_shown += 1
+        dl = [learner.dls.looked_at(dl, max_n, learner.times_shown if shuffle else None)]
     rows = collect(learner, dl, with_input=True, reorder=False)
     predicted = _encoded_targets(learner, rows.probs)
+    if hasattr(learner.dls, "show_results"):  # loaders of another kind than pictures
+        learner.dls.show_results(rows.inputs, rows.targets, predicted, max_n)
+        return
     show_results(learner.dls, rows.inputs, rows.targets, predicted, max_n, nrows, ncols, figsize)
 
 
-def _encoded_targets(learner: Learner, probs: Any) -> tuple[Tensor, ...]:
+def _encoded_targets(learner: Loop, probs: Any) -> tuple[Tensor, ...]:
     """The encoded prediction of every target.
 
     Raises:

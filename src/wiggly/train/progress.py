@@ -10,6 +10,7 @@ import html
 import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from wiggly.records import State
@@ -23,6 +24,7 @@ __all__ = [
     "RichDisplay",
     "choose_display",
     "in_notebook",
+    "show_phase",
 ]
 
 SECONDS_BETWEEN_DRAWS = 0.2
@@ -46,6 +48,9 @@ class Display(Protocol):
 
     def row(self, cells: list[str]) -> None:
         """Adds a line to it."""
+
+    def note(self, text: str) -> None:
+        """A line of text: above the table before it has begun, between its rows afterwards."""
 
     def bar(self, share: float, text: str) -> None:
         """Redraws the bar at this share of the whole, in [0, 1]."""
@@ -72,8 +77,14 @@ class PlainDisplay:
     def row(self, cells: list[str]) -> None:
         self._write(cells)
 
+    def note(self, text: str) -> None:
+        self._print(text)
+
     def _write(self, cells: list[str]) -> None:
-        print("  ".join(cell.rjust(w) for cell, w in zip(cells, self._widths, strict=True)), flush=True)
+        self._print("  ".join(cell.rjust(w) for cell, w in zip(cells, self._widths, strict=True)))
+
+    def _print(self, line: str) -> None:
+        print(line, flush=True)
 
     def bar(self, share: float, text: str) -> None:
         """A log has no bar."""
@@ -90,8 +101,7 @@ class RichDisplay(PlainDisplay):
         self._bar: Any = None
         self._task: Any = None
 
-    def _write(self, cells: list[str]) -> None:
-        line = "  ".join(cell.rjust(w) for cell, w in zip(cells, self._widths, strict=True))
+    def _print(self, line: str) -> None:
         if self._bar is None:
             print(line, flush=True)
         else:
@@ -134,8 +144,8 @@ class NotebookDisplay:
 
     def __init__(self) -> None:
         self._columns: list[str] = []
-        self._rows: list[list[str]] = []
-        self._bar_html = ""
+        self._rows: list[str] = []
+        self._bar_html = self._caption = ""
         self._handle: Any = None
 
     def header(self, columns: list[str]) -> None:
@@ -143,7 +153,15 @@ class NotebookDisplay:
         self._draw()
 
     def row(self, cells: list[str]) -> None:
-        self._rows.append(cells)
+        self._rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
+        self._draw()
+
+    def note(self, text: str) -> None:
+        cell = f'<td colspan="{len(self._columns)}" style="text-align:left">{html.escape(text)}</td>'
+        if self._columns:
+            self._rows.append(cell)
+        else:
+            self._caption = f'<caption style="text-align:left">{html.escape(text)}</caption>'
         self._draw()
 
     def bar(self, share: float, text: str) -> None:
@@ -172,9 +190,11 @@ class NotebookDisplay:
         if not self._columns:
             return ""
         head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in self._columns)
-        lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._rows)
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
-        return f'<table style="text-align:right"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        body = "".join(f"<tr>{row}</tr>" for row in self._rows)
+        return (
+            f'<table style="text-align:right">{self._caption}<thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table>"
+        )
 
 
 def choose_display(bar: bool = True) -> Display:
@@ -200,6 +220,23 @@ def cells_of(columns: list[str], row: dict[str, float]) -> list[str]:
     return [_cell(name, row[name]) if name in row else "-" for name in columns]
 
 
+def show_phase(display: Display, phase: Mapping[str, Any]) -> None:
+    """Begins the table of a phase of the history: what learns, the columns, the rows that are there.
+
+    Args:
+        display: Where.
+        phase: One of `learn.recorder.phases`.
+    """
+    columns: list[str] = phase["columns"]
+    if "phase" in phase:
+        learning = phase["groups"] - phase["first_unfrozen"]
+        display.note(f"{phase['phase']}: {learning} of {phase['groups']} parameter groups learn")
+    display.header(columns)
+    for row in phase["rows"]:
+        measured = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+        display.row(cells_of(columns, measured))
+
+
 def _cell(name: str, value: float) -> str:
     if name == "epoch":
         return str(int(value))
@@ -223,12 +260,27 @@ class Progress(Callback):
     def __init__(self, n_steps: int | None = None) -> None:
         self.n_steps = n_steps
         self.display: Display | None = None
-        self._drawn = 0.0
+        self._drawn, self._begun = 0.0, False
 
     def before_fit(self, state: State) -> None:
+        if not self.learner.engine.is_main:
+            return
         self.display = choose_display(self.learner.show_bar)
-        if self.learner.show_table and self.n_steps is None:
-            self.display.header(self.learner.recorder.metric_names)
+        self._begun = False
+
+    def before_epoch(self, state: State) -> None:
+        self._begin(state)  # only now the rows are there with which a run goes on
+
+    def after_fit(self, state: State) -> None:
+        self._begin(state)
+
+    def _begin(self, state: State) -> None:
+        if self._begun or self.display is None or self.n_steps is not None or not self.learner.show_table:
+            return
+        self._begun = True
+        show_phase(self.display, self.learner.recorder.phases[-1])
+        if state.step:
+            self.display.note(f"resumed at epoch {state.epoch}, step {state.step}")
 
     def after_batch(self, state: State) -> None:
         now = time.monotonic()

@@ -45,9 +45,35 @@ from wiggly.data.split import (
     TrainTestSplitter,
 )
 from wiggly.data.transform import DisplayedTransform, ItemTransform, RandTransform, Transform
+from wiggly.interpret.attribution import grad_cam
 from wiggly.interpret.classification import ClassificationInterpretation
+from wiggly.interpret.detection import DetectionInterpretation
 from wiggly.interpret.interpretation import Interpretation
-from wiggly.train.callback import Callback, CancelBatch, CancelEpoch, CancelFit
+from wiggly.interpret.segmentation import SegmentationInterpretation
+from wiggly.train.callback import Callback, CancelBatch, CancelEpoch, CancelFit, CancelPass
+from wiggly.train.callbacks.activation import ActivationStats
+from wiggly.train.callbacks.ema import EMA
+from wiggly.train.callbacks.gradients import GradientAccumulation, GradientClip
+from wiggly.train.callbacks.logs import CSVLogger, JSONLogger
+from wiggly.train.callbacks.modes import BnFreeze, LabelSmoothing, MixedPrecision, ShortEpoch
+from wiggly.train.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
+from wiggly.train.callbacks.save import SaveModel
+from wiggly.train.callbacks.trackers import (
+    MLflowLogger,
+    TensorBoardLogger,
+    Tracker,
+    TrackioLogger,
+    WandbLogger,
+)
+from wiggly.train.hooks import (
+    Hook,
+    Hooks,
+    dummy_eval,
+    hook_output,
+    hook_outputs,
+    model_sizes,
+    num_features_model,
+)
 from wiggly.train.learner import Learner
 from wiggly.train.losses import (
     BCEWithLogitsLossFlat,
@@ -60,6 +86,7 @@ from wiggly.train.metrics import (
     accuracy,
     accuracy_multi,
     error_rate,
+    foreground_acc,
     mae,
     mse,
     pixel_accuracy,
@@ -67,7 +94,12 @@ from wiggly.train.metrics import (
     top_k_accuracy,
 )
 from wiggly.train.mix import CutMix, MixUp
-from wiggly.train.optim import SGD, Adam, wrap_optimizer
+from wiggly.train.opt_func import OptimWrapper, wrap_optimizer
+from wiggly.train.optim import SGD, Adam
+from wiggly.train.optimizers import AdamW, Lamb, Lookahead, Muon, RAdam, RMSProp, ranger
+from wiggly.train.pixel_losses import CombinedLoss, DiceLoss, FocalLoss, FocalLossFlat
+from wiggly.train.pixel_scores import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
+from wiggly.train.schedule import ParamScheduler, torch_schedule
 from wiggly.train.scores import (
     BalancedAccuracy,
     CohenKappa,
@@ -81,6 +113,15 @@ from wiggly.train.scores import (
     RocAuc,
     RocAucBinary,
     RocAucMulti,
+)
+from wiggly.train.shapes import (
+    SchedCos,
+    SchedExp,
+    SchedLin,
+    SchedNo,
+    SchedPoly,
+    combine_scheds,
+    combined_cos,
 )
 from wiggly.vision.annotations import get_annotations
 from wiggly.vision.augment import (
@@ -96,6 +137,9 @@ from wiggly.vision.augment import (
 )
 from wiggly.vision.blocks import ImageBlock
 from wiggly.vision.boxes import BBoxBlock, BBoxLblBlock
+from wiggly.vision.detection.boxes import Detection
+from wiggly.vision.detection.learner import DetectionLearner, detection_learner
+from wiggly.vision.detection.metrics import BoxMetric
 from wiggly.vision.draws import PadMode
 from wiggly.vision.erase import CutOut, RandomErasing
 from wiggly.vision.files import resize_images, show_image, subplots, verify_images
@@ -109,24 +153,36 @@ from wiggly.vision.models import create_head, vision_model
 from wiggly.vision.points import PointBlock
 from wiggly.vision.policy import RandAugment, TrivialAugment
 from wiggly.vision.resize import RandomResizedCrop, Resize, ResizeMethod
+from wiggly.vision.unet import unet_learner
+
+# The names that users of fastai know.
+EarlyStoppingCallback, SaveModelCallback, ShortEpochCallback = EarlyStopping, SaveModel, ShortEpoch
 
 __all__ = [
+    "EMA",
     "SGD",
+    "ActivationStats",
     "Adam",
+    "AdamW",
     "BBoxBlock",
     "BBoxLblBlock",
     "BCEWithLogitsLossFlat",
     "BalancedAccuracy",
+    "BnFreeze",
+    "BoxMetric",
     "Brightness",
+    "CSVLogger",
     "Callback",
     "CancelBatch",
     "CancelEpoch",
     "CancelFit",
+    "CancelPass",
     "CategoryBlock",
     "ClassificationInterpretation",
     "CohenKappa",
     "ColReader",
     "ColSplitter",
+    "CombinedLoss",
     "Contrast",
     "CrossEntropyLossFlat",
     "CutMix",
@@ -135,16 +191,30 @@ __all__ = [
     "DataLoader",
     "DataLoaders",
     "Datasets",
+    "Detection",
+    "DetectionInterpretation",
+    "DetectionLearner",
+    "Dice",
+    "DiceLoss",
+    "DiceMulti",
     "Dihedral",
     "DihedralItem",
     "DisplayedTransform",
+    "EarlyStopping",
+    "EarlyStoppingCallback",
     "F",
     "F1Score",
     "F1ScoreMulti",
     "Flip",
     "FlipItem",
+    "FocalLoss",
+    "FocalLossFlat",
     "FuncSplitter",
+    "GradientAccumulation",
+    "GradientClip",
     "GrandparentSplitter",
+    "Hook",
+    "Hooks",
     "Hue",
     "Image",
     "ImageBlock",
@@ -153,24 +223,37 @@ __all__ = [
     "IntToFloatTensor",
     "Interpretation",
     "ItemTransform",
+    "JSONLogger",
+    "JaccardCoeff",
+    "JaccardCoeffMulti",
     "L",
+    "LabelSmoothing",
     "LabelSmoothingCrossEntropy",
+    "Lamb",
     "Learner",
+    "Lookahead",
+    "MLflowLogger",
     "MSELossFlat",
     "MaskBlock",
     "MatthewsCorrCoef",
     "MixUp",
+    "MixedPrecision",
     "MultiCategoryBlock",
+    "Muon",
     "Normalize",
+    "OptimWrapper",
     "PILImage",
     "PILImageBW",
     "PILMask",
     "PadMode",
+    "ParamScheduler",
     "Path",
     "Pipeline",
     "PointBlock",
     "Precision",
     "PrecisionMulti",
+    "RAdam",
+    "RMSProp",
     "RandAugment",
     "RandTransform",
     "RandomErasing",
@@ -178,6 +261,7 @@ __all__ = [
     "RandomSplitter",
     "Recall",
     "RecallMulti",
+    "ReduceLROnPlateau",
     "RegexLabeller",
     "RegressionBlock",
     "Resize",
@@ -187,39 +271,64 @@ __all__ = [
     "RocAucMulti",
     "Rotate",
     "Saturation",
+    "SaveModel",
+    "SaveModelCallback",
+    "SchedCos",
+    "SchedExp",
+    "SchedLin",
+    "SchedNo",
+    "SchedPoly",
     "SegmentationDataLoaders",
+    "SegmentationInterpretation",
+    "ShortEpoch",
+    "ShortEpochCallback",
     "Tensor",
+    "TensorBoardLogger",
     "ToTensor",
+    "Tracker",
+    "TrackioLogger",
     "TrainTestSplitter",
     "Transform",
     "TransformBlock",
     "TrivialAugment",
+    "WandbLogger",
     "Warp",
     "Zoom",
     "accuracy",
     "accuracy_multi",
     "aug_transforms",
+    "combine_scheds",
+    "combined_cos",
     "create_head",
+    "detection_learner",
+    "dummy_eval",
     "error_rate",
     "first",
+    "foreground_acc",
     "get_annotations",
     "get_files",
     "get_image_files",
     "get_text_files",
+    "grad_cam",
+    "hook_output",
+    "hook_outputs",
     "imagenet_stats",
     "load_bundle",
     "load_learner",
     "mae",
     "minimum",
+    "model_sizes",
     "mse",
     "nn",
     "np",
+    "num_features_model",
     "parent_label",
     "partial",
     "pd",
     "pixel_accuracy",
     "plt",
     "range_of",
+    "ranger",
     "resize_images",
     "resnet18",
     "resnet34",
@@ -236,6 +345,8 @@ __all__ = [
     "tensor",
     "top_k_accuracy",
     "torch",
+    "torch_schedule",
+    "unet_learner",
     "using_attr",
     "valley",
     "verify_images",

@@ -9,7 +9,7 @@ head on it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,18 @@ from wiggly.vision.cutting import Cut, Traits, adapt_first_conv, cut_network, ev
 from wiggly.vision.networks import Source, find_source, make_network, pretrained_network
 from wiggly.vision.weights import Stats, read_sidecar
 
-__all__ = ["Body", "BodySpec", "fit_stats", "make_body", "rebuild_body", "spec_config"]
+__all__ = [
+    "Body",
+    "BodySpec",
+    "Normalising",
+    "fit_stats",
+    "make_body",
+    "open_network",
+    "rebuild_body",
+    "reopen_network",
+    "size_error",
+    "spec_config",
+]
 
 NO_STATS: Stats = ((0.0,), (1.0,))
 
@@ -52,15 +63,13 @@ class BodySpec:
     n_features: int
 
 
-class Body(nn.Module):
-    """A network without classifier that normalises its own input.
+class Normalising(nn.Module):
+    """What bodies have in common: a network, and the statistics of the images it was trained on.
 
     Args:
         model: The network, cut.
         traits: How it is called.
         stats: Mean and standard deviation per channel, on the [0, 1] scale.
-        layout: "NCHW" or "NHWC" for a feature map in that order, "pooled" for vectors.
-        n_features: Channels that come out.
         spec: What rebuilds it; None for a network of the user's own.
         size: Height and width it was tried with.
 
@@ -78,18 +87,76 @@ class Body(nn.Module):
         model: nn.Module,
         traits: Traits,
         stats: Stats,
+        spec: BodySpec | None,
+        size: tuple[int, int] | None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.traits, self.spec, self.size = traits, spec, size
+        self.normalise = True
+        for name, values in zip(("mean", "std"), stats, strict=True):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1))
+
+    @property
+    def stats(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation per channel, as numbers."""
+        return self.mean.flatten().tolist(), self.std.flatten().tolist()
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """Images as the network takes them.
+
+        Args:
+            x: Images `(n, c, h, w)`: uint8, or floats in [0, 1] (already normalised when `normalise` is
+                False).
+
+        Raises:
+            ModelError: They have another number of channels.
+        """
+        if x.shape[1] != self.traits.n_in:  # one channel would be broadcast by the normalisation
+            raise channel_error(self.traits, x.shape[1])
+        if x.dtype == torch.uint8:
+            x = x.to(self.mean.dtype).div(255)
+        return (x - self.mean) / self.std if self.normalise else x
+
+    def attempt(self, x: Tensor, call: Callable[[Tensor], Any]) -> Any:
+        """What the network gives for prepared images.
+
+        Raises:
+            ModelError: It cannot take images of this size.
+        """
+        try:
+            return call(x)
+        except (AssertionError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or tuple(x.shape[2:]) == self.size:
+                raise
+            raise size_error(self.traits, tuple(x.shape), error) from error
+
+
+class Body(Normalising):
+    """A network without classifier that normalises its own input.
+
+    Args:
+        model: The network, cut.
+        traits: How it is called.
+        stats: Mean and standard deviation per channel, on the [0, 1] scale.
+        layout: "NCHW" or "NHWC" for a feature map in that order, "pooled" for vectors.
+        n_features: Channels that come out.
+        spec: What rebuilds it; None for a network of the user's own.
+        size: Height and width it was tried with.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        traits: Traits,
+        stats: Stats,
         layout: str,
         n_features: int,
         spec: BodySpec | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__()
-        self.model = model
-        self.traits, self.layout, self.n_features = traits, layout, n_features
-        self.spec, self.size = spec, size
-        self.normalise = True
-        for name, values in zip(("mean", "std"), stats, strict=True):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1))
+        super().__init__(model, traits, stats, spec, size)
+        self.layout, self.n_features = layout, n_features
 
     @property
     def pooled(self) -> bool:
@@ -109,18 +176,7 @@ class Body(nn.Module):
         Raises:
             ModelError: If the network cannot take images of this size or number of channels.
         """
-        if x.shape[1] != self.traits.n_in:  # one channel would be broadcast by the normalisation
-            raise channel_error(self.traits, x.shape[1])
-        if x.dtype == torch.uint8:
-            x = x.to(self.mean.dtype).div(255)
-        if self.normalise:
-            x = (x - self.mean) / self.std
-        try:
-            features = run(self.model, self.traits, x)
-        except (AssertionError, RuntimeError) as error:
-            if isinstance(error, torch.OutOfMemoryError) or tuple(x.shape[2:]) == self.size:
-                raise
-            raise size_error(self.traits, tuple(x.shape), error) from error
+        features = self.attempt(self.prepared(x), lambda images: run(self.model, self.traits, images))
         return features.permute(0, 3, 1, 2) if self.layout == "NHWC" else features
 
 
@@ -179,6 +235,58 @@ def make_body(
     Raises:
         ModelError: The architecture or its weights cannot be found, or it does not take such images.
     """
+    opened = open_network(arch, n_in, pretrained, weights, arch_args, normalize, stats, image_size)
+    module, traits = cut_network(opened.module, opened.traits, cut, pool)
+    layout, n_features, size = probe(module, traits, image_size)
+    spec = None
+    if cut is None or isinstance(cut, int):
+        spec = opened.spec(cut, pool, layout, n_features)
+    return Body(module, traits, opened.stats, layout, n_features, spec, size), opened.loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A network with its weights, nothing taken off yet.
+
+    Attributes:
+        module: The network, its first layer fitted to the images.
+        traits: How it is called.
+        loaded: Whether it carries pretrained weights.
+        stats: Mean and standard deviation per channel that its images are to be normalised with.
+        source: Where it comes from.
+        args: Arguments it was made with.
+    """
+
+    module: nn.Module
+    traits: Traits
+    loaded: bool
+    stats: Stats
+    source: Source
+    args: Mapping[str, Any]
+
+    def spec(self, cut: int | None, pool: bool, layout: str, n_features: int) -> BodySpec | None:
+        """What rebuilds it; None for a network of the user's own."""
+        if self.source.library == "own" or not _is_json(self.args):
+            return None
+        name, n_in = self.source.name, self.traits.n_in
+        return BodySpec(self.source.library, name, self.args, n_in, cut, pool, layout, n_features)
+
+
+def open_network(
+    arch: Any,
+    n_in: int,
+    pretrained: bool,
+    weights: Any,
+    arch_args: Mapping[str, Any] | None,
+    normalize: bool,
+    stats: tuple[Sequence[float], Sequence[float]] | None,
+    image_size: tuple[int, int] | None,
+) -> Opened:
+    """Find a network, make it, and load its weights; see `models.vision_model` for the arguments.
+
+    Raises:
+        ModelError: The architecture or its weights cannot be found.
+    """
     source, args = find_source(arch), dict(arch_args or {})
     if isinstance(weights, (str, Path)):
         sidecar = read_sidecar(Path(weights))
@@ -187,13 +295,8 @@ def make_body(
     if image_size and not traits.made_for_size:
         traits = replace(traits, size=image_size)
     adapt_first_conv(module, n_in, loaded)
-    module, traits = cut_network(module, traits, cut, pool)
-    layout, n_features, size = probe(module, traits, image_size)
-    spec = None
-    if source.library != "own" and (cut is None or isinstance(cut, int)) and _is_json(args):
-        spec = BodySpec(source.library, source.name, args, n_in, cut, pool, layout, n_features)
     chosen = fit_stats(stats or (traits.stats if normalize else None) or NO_STATS, n_in)
-    return Body(module, traits, chosen, layout, n_features, spec, size), loaded
+    return Opened(module, traits, loaded, chosen, source, args)
 
 
 def rebuild_body(spec: Mapping[str, Any], stats: Stats) -> Body:
@@ -207,11 +310,16 @@ def rebuild_body(spec: Mapping[str, Any], stats: Stats) -> Body:
         ModelError: The installed libraries do not know the architecture.
     """
     known = BodySpec(**spec)
+    module, traits = cut_network(*reopen_network(known), known.cut, known.pool)
+    return Body(module, traits, stats, known.layout, known.n_features, known)
+
+
+def reopen_network(known: BodySpec) -> tuple[nn.Module, Traits]:
+    """The network of a specification, with random weights and nothing taken off."""
     source = Source(known.library, known.arch, known.arch)
     module, traits = make_network(source, known.n_in, known.arch_args)
     adapt_first_conv(module, known.n_in, pretrained=False)
-    module, traits = cut_network(module, traits, known.cut, known.pool)
-    return Body(module, traits, stats, known.layout, known.n_features, known)
+    return module, traits
 
 
 def spec_config(spec: BodySpec) -> dict[str, Any]:

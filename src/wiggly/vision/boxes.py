@@ -204,7 +204,13 @@ class BBoxBlock(Block):
         """Boxes `(k, 4)` in [-1, 1], without padding; `decode_on` gives pixels."""
         return _unpadded(encoded)
 
-    def decode_on(self, encoded: Tensor, size: tuple[int, int], back: Matrix | None = None) -> Coordinates:
+    def decode_on(
+        self,
+        encoded: Tensor,
+        size: tuple[int, int],
+        back: Matrix | None = None,
+        wanted: tuple[int, int] | None = None,
+    ) -> Coordinates:
         """Boxes `(k, 4)` in pixels, without padding."""
         corners = from_unit(_unpadded(encoded)[:, _CORNERS].reshape(-1, 2), size, back).reshape(-1, 4, 2)
         return np.concatenate([corners.min(1), corners.max(1)], axis=1)

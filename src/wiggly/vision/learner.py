@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wiggly.errors import ArgumentError
 from wiggly.train import optim
 from wiggly.train.engine import Engine
-from wiggly.train.learner import Callbacks, Learner, Momenta
-from wiggly.train.metrics import metric_for
+from wiggly.train.groups import Splitter
+from wiggly.train.learner import Learner
+from wiggly.train.loop import Callbacks, Momenta
+from wiggly.train.opt_func import OptFunc
 from wiggly.train.schedule import Rate
+from wiggly.vision.asking import channels, default_metric, image_size, outputs, statistics
 from wiggly.vision.models import body_groups, model_config, vision_model
 
 __all__ = ["vision_learner"]
@@ -32,9 +34,9 @@ def vision_learner(
     pretrained: bool = True,
     weights: Any = None,
     loss_func: Callable[..., Any] | None = None,
-    opt_func: Callable[..., Any] = optim.Adam,
+    opt_func: str | OptFunc = optim.Adam,
     lr: Rate = 1e-3,
-    splitter: optim.Splitter | None = None,
+    splitter: Splitter | None = None,
     cbs: Callbacks = None,
     metrics: Any = None,
     path: str | Path | None = None,
@@ -124,15 +126,15 @@ def vision_learner(
     """
     model = vision_model(
         arch,
-        _outputs(dls) if n_out is None else n_out,
-        n_in=_channels(dls) if n_in is None else n_in,
+        outputs(dls) if n_out is None else n_out,
+        n_in=channels(dls) if n_in is None else n_in,
         pretrained=pretrained,
         weights=weights,
         arch_args=arch_args,
         cut=cut,
         normalize=normalize,
-        stats=stats or _statistics(dls),
-        image_size=_image_size(dls),
+        stats=stats or statistics(dls),
+        image_size=image_size(dls),
         init=init,
         custom_head=custom_head,
         concat_pool=concat_pool,
@@ -152,7 +154,7 @@ def vision_learner(
         lr=lr,
         splitter=body_groups if splitter is None else splitter,
         cbs=cbs,
-        metrics=_default_metric(dls) if metrics is None else metrics,
+        metrics=default_metric(dls) if metrics is None else metrics,
         path=path,
         model_dir=model_dir,
         wd=wd,
@@ -165,46 +167,3 @@ def vision_learner(
     if model.pretrained:
         learn.freeze()
     return learn
-
-
-def _outputs(dls: Any) -> int:
-    """Outputs the only target block asks for."""
-    count = getattr(dls, "c", None)
-    if isinstance(count, int):
-        return count
-    n = len(getattr(dls, "target_blocks", ()))
-    raise ArgumentError(
-        "`n_out` is needed where the loaders have not exactly one target block",
-        f"they have {n}" + (f" with {count} outputs" if n else ""),
-        f"Pass n_out={sum(count)} and a loss_func that divides the outputs" if n and count else "Pass n_out=",
-    )
-
-
-def _channels(dls: Any) -> int:
-    blocks = getattr(dls, "input_blocks", ())
-    return int(getattr(blocks[0], "channels", 3)) if blocks else 3
-
-
-def _transforms(dls: Any) -> list[Any]:
-    """Transforms in the order in which they act."""
-    return [*getattr(dls, "item_tfms", ()), *getattr(dls, "batch_tfms", ())]
-
-
-def _statistics(dls: Any) -> tuple[Sequence[float], Sequence[float]] | None:
-    """Those of the last `Normalize` among the transforms."""
-    found = [t for t in _transforms(dls) if getattr(t, "name", None) == "Normalize"]
-    return (found[-1].mean, found[-1].std) if found else None
-
-
-def _image_size(dls: Any) -> tuple[int, int] | None:
-    """Height and width that the last transform with a size leaves the images in."""
-    sizes = [t.size for t in _transforms(dls) if getattr(t, "size", None)]
-    if not sizes:
-        return None
-    return (sizes[-1], sizes[-1]) if isinstance(sizes[-1], int) else (int(sizes[-1][0]), int(sizes[-1][1]))
-
-
-def _default_metric(dls: Any) -> Any:
-    """The metric the only target block names."""
-    blocks = getattr(dls, "target_blocks", ())
-    return metric_for(blocks[0]) if len(blocks) == 1 else None

@@ -29,7 +29,7 @@ from wiggly.vision.arrays import open_indices
 from wiggly.vision.decode import EncodedImage
 from wiggly.vision.drawing import class_colours, draw_indices
 from wiggly.vision.frame import SameFrame, picture_of
-from wiggly.vision.geometry import Geometry, resample, scaling
+from wiggly.vision.geometry import Geometry, Matrix, resample, scaling
 from wiggly.vision.kept import open_kept
 
 __all__ = ["LazyMask", "MaskBlock", "PILMask"]
@@ -291,6 +291,22 @@ class MaskBlock(Block):
 
     def decode(self, encoded: Tensor) -> PILMask:
         return PILMask.from_indices(encoded.detach().cpu().numpy())
+
+    def decode_on(
+        self,
+        encoded: Tensor,
+        size: tuple[int, int],
+        back: Matrix | None = None,
+        wanted: tuple[int, int] | None = None,
+    ) -> PILMask:
+        """The mask for the whole photo: what a crop left out of the model's sight is `void`, or goes on as
+        the mask ends where there is none."""
+        if back is None or wanted is None:
+            return self.decode(encoded)
+        border = "border" if self.void is None else "zeros"
+        indices = encoded.detach().cpu().numpy().astype(np.int32)
+        mask = LazyMask(indices, "a prediction", Geometry(back, wanted, border), self.void or 0)
+        return PILMask.from_indices(mask.pixels())
 
     def predicted(self, activated: Tensor) -> Tensor:
         return activated.argmax(1)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from wiggly.errors import ModelError
 from wiggly.vision.bodies import Body, fit_stats, make_body, rebuild_body, spec_config
+from wiggly.vision.decoder import Unet, build_unet, unet_config
 from wiggly.vision.heads import (
     AdaptiveConcatPool2d,
     HeadSpec,
@@ -168,27 +169,30 @@ def model_config(model: nn.Module) -> dict[str, Any] | None:
     """Describe a model so that `build_model` makes it again; JSON types only.
 
     Args:
-        model: What `vision_model` returned.
+        model: What `vision_model` or `unet_model` returned.
 
     Returns:
-        `{"body": ..., "head": ..., "mean": [...], "std": [...]}`, or None when a part is the user's own code.
+        `{"body": ..., "head": ..., "mean": [...], "std": [...]}` (for a U-Net `"decoder"` instead of
+        `"head"`), or None when a part is the user's own code.
 
     Example:
         >>> config = model_config(vision_model("test_resnet", 10, pretrained=False))
         >>> config["body"]["arch"], config["head"]["n_out"]
         ('test_resnet', 10)
     """
+    if isinstance(model, Unet):
+        return unet_config(model)
     if not isinstance(model, VisionModel) or model.head_spec is None or model.body.spec is None:
         return None
     head = asdict(model.head_spec)
     listed = {
         name: list(value) if isinstance(value, (tuple, list)) else value for name, value in head.items()
     }
-    mean, std = (cast(list[float], buffer.flatten().tolist()) for buffer in (model.body.mean, model.body.std))
+    mean, std = model.body.stats
     return {"body": spec_config(model.body.spec), "head": listed, "mean": mean, "std": std}
 
 
-def build_model(config: Mapping[str, Any]) -> VisionModel:
+def build_model(config: Mapping[str, Any]) -> VisionModel | Unet:
     """Make a model again from its description, with random weights, ready for `load_state_dict`.
 
     Args:
@@ -205,6 +209,8 @@ def build_model(config: Mapping[str, Any]) -> VisionModel:
         <All keys matched successfully>
     """
     try:
+        if "decoder" in config:
+            return build_unet(config)
         head = HeadSpec(**config["head"])
         stats = fit_stats((config["mean"], config["std"]), int(config["body"]["n_in"]))
         return VisionModel(rebuild_body(config["body"], stats), head_of(head), head)

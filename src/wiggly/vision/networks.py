@@ -119,7 +119,7 @@ def _current_name(name: str) -> str:
     if current is None:
         raise ModelError("`arch` must still exist in timm", f"'{name}' was removed", "Pass another one.")
     if current != name:
-        warnings.warn(f"timm now calls '{name}' '{current}'; using that", stacklevel=7)
+        warnings.warn(f"timm now calls '{name}' '{current}'; using that", stacklevel=8)
     try:
         timm.models.get_pretrained_cfg(current)
     except RuntimeError as error:

@@ -171,7 +171,13 @@ class PointBlock(Block):
         """Points `(k, 2)` in [-1, 1]; `decode_on` gives pixels."""
         return encoded.detach().double().cpu().numpy().reshape(-1, 2)
 
-    def decode_on(self, encoded: Tensor, size: tuple[int, int], back: Matrix | None = None) -> Coordinates:
+    def decode_on(
+        self,
+        encoded: Tensor,
+        size: tuple[int, int],
+        back: Matrix | None = None,
+        wanted: tuple[int, int] | None = None,
+    ) -> Coordinates:
         """Points `(k, 2)` in pixels."""
         return from_unit(self.decode(encoded), size, back)
 

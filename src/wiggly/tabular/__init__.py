@@ -1,0 +1,1 @@
+"""Tables: rows of categories and numbers in, a label or numbers out."""

@@ -1,0 +1,121 @@
+"""`from wiggly.tabular.all import *`: the names a notebook on tables types, and nothing else.
+
+Besides wiggly's own names it brings those a notebook leans on: `np pd plt torch nn F Path partial`.
+Everything it brings stands in `__all__` below; the only one-letter names are `F` and `L`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wiggly.bundle.predictor import load_bundle, load_learner
+from wiggly.data.basics import L, first, range_of, set_seed, tensor
+from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock
+from wiggly.data.loaders import DataLoaders
+from wiggly.data.split import (
+    ColSplitter,
+    FuncSplitter,
+    IndexSplitter,
+    RandomSplitter,
+    TrainTestSplitter,
+)
+from wiggly.interpret.classification import ClassificationInterpretation
+from wiggly.interpret.interpretation import Interpretation
+from wiggly.tabular.columns import cont_cat_split
+from wiggly.tabular.dates import add_datepart
+from wiggly.tabular.encoder import TableEncoder
+from wiggly.tabular.learner import tabular_learner
+from wiggly.tabular.loaders import TabularDataLoaders
+from wiggly.tabular.models import TabularModel, emb_sz_rule
+from wiggly.tabular.procs import Categorify, FillMissing, FillStrategy, Normalize
+from wiggly.tabular.shrink import df_shrink
+from wiggly.tabular.table import TabularPandas
+from wiggly.train.callback import Callback
+from wiggly.train.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
+from wiggly.train.callbacks.save import SaveModel
+from wiggly.train.learner import Learner
+from wiggly.train.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
+from wiggly.train.lr_find import minimum, slide, steep, valley
+from wiggly.train.metrics import accuracy, accuracy_multi, error_rate, mae, mse, rmse
+from wiggly.train.scores import F1Score, F1ScoreMulti, Precision, R2Score, Recall, RocAuc, RocAucBinary
+
+# The names that users of fastai know.
+EarlyStoppingCallback, SaveModelCallback = EarlyStopping, SaveModel
+
+__all__ = [
+    "BCEWithLogitsLossFlat",
+    "Callback",
+    "Categorify",
+    "CategoryBlock",
+    "ClassificationInterpretation",
+    "ColSplitter",
+    "CrossEntropyLossFlat",
+    "DataLoaders",
+    "EarlyStopping",
+    "EarlyStoppingCallback",
+    "F",
+    "F1Score",
+    "F1ScoreMulti",
+    "FillMissing",
+    "FillStrategy",
+    "FuncSplitter",
+    "IndexSplitter",
+    "Interpretation",
+    "L",
+    "Learner",
+    "MSELossFlat",
+    "MultiCategoryBlock",
+    "Normalize",
+    "Path",
+    "Precision",
+    "R2Score",
+    "RandomSplitter",
+    "Recall",
+    "ReduceLROnPlateau",
+    "RegressionBlock",
+    "RocAuc",
+    "RocAucBinary",
+    "SaveModel",
+    "SaveModelCallback",
+    "TableEncoder",
+    "TabularDataLoaders",
+    "TabularModel",
+    "TabularPandas",
+    "Tensor",
+    "TrainTestSplitter",
+    "accuracy",
+    "accuracy_multi",
+    "add_datepart",
+    "cont_cat_split",
+    "df_shrink",
+    "emb_sz_rule",
+    "error_rate",
+    "first",
+    "load_bundle",
+    "load_learner",
+    "mae",
+    "minimum",
+    "mse",
+    "nn",
+    "np",
+    "partial",
+    "pd",
+    "plt",
+    "range_of",
+    "rmse",
+    "set_seed",
+    "slide",
+    "steep",
+    "tabular_learner",
+    "tensor",
+    "torch",
+    "valley",
+]

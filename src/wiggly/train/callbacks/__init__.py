@@ -1,0 +1,1 @@
+"""Callbacks to add to a fit, a file per family: gradients, averages, best epochs, logs, trackers."""

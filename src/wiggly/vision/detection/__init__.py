@@ -1,0 +1,1 @@
+"""Detection: boxes around things, each with a label and a score, by torchvision's detectors."""
