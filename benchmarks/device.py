@@ -81,7 +81,6 @@ class Step:
         self.engine = LocalEngine(args.device, "bfloat16" if args.device == "cuda" else "float32")
         self.model = timm.create_model(args.model, num_classes=classes)
         self.engine.prepare(self.model)
-        self.engine.start_fit()
         fused = args.device == "cuda"
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=fused)
 

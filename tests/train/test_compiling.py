@@ -183,7 +183,7 @@ def test_photos_of_two_sizes_averaged_weights_prediction_and_export(tmp_path: Pa
         learn.show_bar = learn.show_table = False
         if compile_it:
             learn.compile(backend="eager")
-        learn.fine_tune(1)
+        learn.fine_tune(1, start="frozen")
         learn.dls = loaders(48)
         learn.freeze()
         learn.fit(1)

@@ -63,8 +63,7 @@ class Engine(ABC):
     def prepare(self, model: nn.Module) -> None:
         """Moves the model to the device, in the memory format that suits it; called before every pass."""
 
-    @abstractmethod
-    def start_fit(self) -> None:
+    def start_fit(self) -> None:  # noqa: B027  (most engines have nothing to do)
         """Called once at the start of a fit."""
 
     @abstractmethod
@@ -229,6 +228,8 @@ class LocalEngine(Engine):
         self._scaler = torch.amp.GradScaler(self.device.type) if self._dtype is torch.float16 else None
 
     def prepare(self, model: nn.Module) -> None:
+        if self.device.type == "cpu":
+            keep_freed_memory()
         if self.compiled is not None:
             self.compiled.start_pass()
         self._channels_last = any(isinstance(m, nn.Conv2d) for m in model.modules())
@@ -237,10 +238,6 @@ class LocalEngine(Engine):
             cast("Any", model).to(device=self.device, memory_format=torch.channels_last)
         else:
             model.to(self.device)
-
-    def start_fit(self) -> None:
-        if self.device.type == "cpu":
-            keep_freed_memory()
 
     def to_device(self, batch: Batch) -> Batch:
         inputs = tuple(self._move(t) for t in batch.inputs)

@@ -182,13 +182,9 @@ class Fitting(Loop):
             cycle_mult: Each cycle is this many times as long as the one before, at least 1.
             wd: As for `fit`, and so are `cbs`, `reset_opt`, `start_epoch` and `resume`.
         """
-        given = (n_cycles, cycle_len, cycle_mult)
-        if any(number != int(number) or number < 1 for number in given):
-            raise ArgumentError(
-                "`n_cycles`, `cycle_len` and `cycle_mult` must be whole numbers from 1",
-                f"they are {', '.join(map(str, given))}",
-                "Pass e.g. fit_sgdr(3, 1), which runs 1 + 2 + 4 epochs.",
-            )
+        n_cycles = whole_number("n_cycles", n_cycles, lowest=1)
+        cycle_len = whole_number("cycle_len", cycle_len, lowest=1)
+        cycle_mult = whole_number("cycle_mult", cycle_mult, lowest=1)
         scheduler = restarts_scheduler(self.rates(lr_max), n_cycles, cycle_len, cycle_mult)
         n_epoch = sum(cycle_len * cycle_mult**cycle for cycle in range(n_cycles))
         self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch, resume)
@@ -360,7 +356,7 @@ class Fitting(Loop):
         self.opt.start_fit(wd)
         settings: dict[str, Any] = {"epochs": n_epoch, **scheduler.settings, "groups": len(self.groups)}
         settings |= {"first_unfrozen": self.first_unfrozen, "wd": wd, **({"phase": name} if name else {})}
-        callbacks = [scheduler, self.recorder, Progress(), *self.cbs, *as_callbacks(cbs)]
+        callbacks = [scheduler, self.recorder, Progress(), *as_callbacks([*self.cbs, *as_callbacks(cbs)])]
 
         def work(keeper: Callback, going_on: GoingOn | None) -> None:
             self.recorder.start(settings)

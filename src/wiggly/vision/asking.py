@@ -24,7 +24,12 @@ def outputs(dls: Any) -> int:
     count = getattr(dls, "c", None)
     if isinstance(count, int):
         return count
-    n = len(getattr(dls, "target_blocks", ()))
+    blocks = getattr(dls, "target_blocks", ())
+    if any(block.name == "BBoxBlock" for block in blocks):
+        raise ArgumentError(
+            "pictures with boxes need a detector", "the targets are boxes", "Use detection_learner(dls)."
+        )
+    n = len(blocks)
     raise ArgumentError(
         "`n_out` is needed where the loaders have not exactly one target block",
         f"they have {n}" + (f" with {count} outputs" if n else ""),
