@@ -238,13 +238,19 @@ def test_bad_decay(decay: float) -> None:
         EMA(decay)
 
 
-@pytest.mark.parametrize("again", [True, False])
-def test_two_in_one_fit_are_refused_and_leave_the_model_alone(again: bool) -> None:
+def test_the_learners_own_given_to_a_fit_again_acts_once() -> None:
     one = EMA(0.9)
-    learn = digit_learner(cbs=one)
+    learn, plain = digit_learner(cbs=one), digit_learner(cbs=EMA(0.9))
+    learn.fit(1, cbs=one)
+    plain.fit(1)
+    assert equal(weights_of(learn), weights_of(plain))
+
+
+def test_two_in_one_fit_are_refused_and_leave_the_model_alone() -> None:
+    learn = digit_learner(cbs=EMA(0.9))
     before = weights_of(learn)
     with pytest.raises(ArgumentError, match="one EMA"):
-        learn.fit(1, cbs=one if again else EMA())
+        learn.fit(1, cbs=EMA())
     assert equal(weights_of(learn), before)
     learn.fit(1)  # one of them is fine again
     assert learn.recorder.values
