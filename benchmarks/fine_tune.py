@@ -150,7 +150,7 @@ def run_wiggly(job: dict[str, Any]) -> dict[str, Any]:
 
 def train_wiggly(learn: Any, job: dict[str, Any]) -> None:
     """The timed call of one variant."""
-    from wiggly.train.timetable import SmallerImages
+    from wiggly.train.probe.timetable import SmallerImages
 
     lr = job["lr"]
     match job["variant"]:

@@ -113,7 +113,7 @@ def wiggly(model: Any, loader: Any, clock: Clock) -> None:
     from torch.nn import functional
 
     from wiggly import Callback, DataLoaders, Learner
-    from wiggly.train.optim import wrap_optimizer
+    from wiggly.train.optim.by_name import wrap_optimizer
 
     class Tick(Callback):
         order = 1000

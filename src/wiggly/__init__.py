@@ -116,12 +116,11 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         TrackioLogger,
         WandbLogger,
     )
-    from wiggly.train.distributed import AccelerateEngine
+    from wiggly.train.distributed.engine import AccelerateEngine
     from wiggly.train.engine import (
         Engine,
         LocalEngine,
     )
-    from wiggly.train.groups import trainable_params
     from wiggly.train.history import History
     from wiggly.train.hooks import (
         Hook,
@@ -133,12 +132,13 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         num_features_model,
     )
     from wiggly.train.learner import Learner
-    from wiggly.train.losses import (
+    from wiggly.train.losses.core import (
         BCEWithLogitsLossFlat,
         CrossEntropyLossFlat,
         LabelSmoothingCrossEntropy,
         MSELossFlat,
     )
+    from wiggly.train.losses.pixels import CombinedLoss, DiceLoss, FocalLoss, FocalLossFlat
     from wiggly.train.lr_find import (
         minimum,
         slide,
@@ -146,7 +146,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         valley,
     )
     from wiggly.train.memory import SplitBatches
-    from wiggly.train.metrics import (
+    from wiggly.train.metrics.core import (
         Metric,
         PointError,
         accuracy,
@@ -159,26 +159,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         rmse,
         top_k_accuracy,
     )
-    from wiggly.train.mix import CutMix, MixUp
-    from wiggly.train.opt_func import OptimWrapper, wrap_optimizer
-    from wiggly.train.optim import (
-        SGD,
-        Adam,
-        Optimizer,
-    )
-    from wiggly.train.optimizers import (
-        AdamW,
-        Lamb,
-        Lookahead,
-        Muon,
-        RAdam,
-        RMSProp,
-        ranger,
-    )
-    from wiggly.train.pixel_losses import CombinedLoss, DiceLoss, FocalLoss, FocalLossFlat
-    from wiggly.train.pixel_scores import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
-    from wiggly.train.schedule import ParamScheduler, torch_schedule
-    from wiggly.train.scores import (
+    from wiggly.train.metrics.pixels import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
+    from wiggly.train.metrics.whole_set import (
         APScoreBinary,
         APScoreMulti,
         BalancedAccuracy,
@@ -201,7 +183,25 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         RocAucMulti,
         skm_to_wiggly,
     )
-    from wiggly.train.shapes import (
+    from wiggly.train.mix import CutMix, MixUp
+    from wiggly.train.optim.base import (
+        SGD,
+        Adam,
+        Optimizer,
+    )
+    from wiggly.train.optim.by_name import OptimWrapper, wrap_optimizer
+    from wiggly.train.optim.groups import trainable_params
+    from wiggly.train.optim.more import (
+        AdamW,
+        Lamb,
+        Lookahead,
+        Muon,
+        RAdam,
+        RMSProp,
+        ranger,
+    )
+    from wiggly.train.optim.schedule import ParamScheduler, torch_schedule
+    from wiggly.train.optim.shapes import (
         combine,
         cosine,
         exponential,
@@ -540,26 +540,26 @@ _ROOMS = {
     "train.callbacks.monitor": "EarlyStopping ReduceLROnPlateau",
     "train.callbacks.save": "SaveModel",
     "train.callbacks.trackers": "MLflowLogger TensorBoardLogger Tracker TrackioLogger WandbLogger",
-    "train.distributed": "AccelerateEngine",
+    "train.distributed.engine": "AccelerateEngine",
     "train.engine": "Engine LocalEngine",
     "train.history": "History",
     "train.hooks": "Hook Hooks dummy_eval hook_output hook_outputs model_sizes num_features_model",
     "train.learner": "Learner",
-    "train.losses": "BCEWithLogitsLossFlat CrossEntropyLossFlat LabelSmoothingCrossEntropy MSELossFlat",
+    "train.losses.core": "BCEWithLogitsLossFlat CrossEntropyLossFlat LabelSmoothingCrossEntropy MSELossFlat",
     "train.lr_find": "minimum slide steep valley",
-    "train.metrics": """
+    "train.metrics.core": """
         Metric PointError accuracy accuracy_multi error_rate foreground_acc mae mse pixel_accuracy rmse
         top_k_accuracy
     """,
     "train.memory": "SplitBatches",
     "train.mix": "CutMix MixUp",
-    "train.groups": "trainable_params",
-    "train.opt_func": "OptimWrapper wrap_optimizer",
-    "train.optim": "Adam Optimizer SGD",
-    "train.optimizers": "AdamW Lamb Lookahead Muon RAdam RMSProp ranger",
-    "train.schedule": "ParamScheduler torch_schedule",
-    "train.shapes": "combine cosine exponential flat linear one_cycle polynomial",
-    "train.scores": """
+    "train.optim.groups": "trainable_params",
+    "train.optim.by_name": "OptimWrapper wrap_optimizer",
+    "train.optim.base": "Adam Optimizer SGD",
+    "train.optim.more": "AdamW Lamb Lookahead Muon RAdam RMSProp ranger",
+    "train.optim.schedule": "ParamScheduler torch_schedule",
+    "train.optim.shapes": "combine cosine exponential flat linear one_cycle polynomial",
+    "train.metrics.whole_set": """
         APScoreBinary APScoreMulti BalancedAccuracy BrierScore CohenKappa ExplainedVariance F1Score
         F1ScoreMulti FBeta HammingLoss Jaccard MatthewsCorrCoef Precision PrecisionMulti R2Score Recall
         RecallMulti RocAuc RocAucBinary RocAucMulti skm_to_wiggly
@@ -605,8 +605,8 @@ _ROOMS = {
     "interpret.score": "wilson_interval",
     "bundle.manifest": "Manifest",
     "bundle.predictor": "Predictor load_bundle load_learner",
-    "train.pixel_losses": "CombinedLoss DiceLoss FocalLoss FocalLossFlat",
-    "train.pixel_scores": "Dice DiceMulti JaccardCoeff JaccardCoeffMulti",
+    "train.losses.pixels": "CombinedLoss DiceLoss FocalLoss FocalLossFlat",
+    "train.metrics.pixels": "Dice DiceMulti JaccardCoeff JaccardCoeffMulti",
     "interpret.segmentation": "SegmentationInterpretation",
     "vision.unet": "unet_learner",
     "vision.decoder": "unet_model",

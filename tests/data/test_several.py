@@ -18,7 +18,7 @@ from wiggly.data.items import ColReader, get_image_files
 from wiggly.data.pipeline import Pipeline
 from wiggly.data.split import ColSplitter, RandomSplitter
 from wiggly.train.learner import Learner
-from wiggly.train.metrics import accuracy
+from wiggly.train.metrics.core import accuracy
 from wiggly.vision.augment import Resize, aug_transforms
 from wiggly.vision.blocks import ImageBlock
 

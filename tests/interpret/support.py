@@ -16,7 +16,7 @@ from wiggly.errors import ItemError
 from wiggly.interpret.facts import Error, Facts, Phase
 from wiggly.interpret.score import score_against
 from wiggly.train.learner import Learner
-from wiggly.train.metrics import error_rate
+from wiggly.train.metrics.core import error_rate
 
 VOID = {"br", "img", "meta"}
 

@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score
 from wiggly.errors import ArgumentError
 from wiggly.interpret.compare import compare
 from wiggly.interpret.score import wilson_interval
-from wiggly.train.scores import APScoreMulti
+from wiggly.train.metrics.whole_set import APScoreMulti
 from wiggly.vision.loaders import ImageDataLoaders
 from wiggly.vision.resize import Resize
 

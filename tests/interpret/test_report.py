@@ -18,7 +18,7 @@ from wiggly.errors import ArgumentError, StorageError
 from wiggly.interpret.gather import gather
 from wiggly.interpret.report import write_report
 from wiggly.train.learner import Learner
-from wiggly.train.metrics import accuracy, error_rate
+from wiggly.train.metrics.core import accuracy, error_rate
 from wiggly.vision.augment import Resize
 from wiggly.vision.learner import vision_learner
 from wiggly.vision.loaders import ImageDataLoaders

@@ -18,8 +18,8 @@ from wiggly.interpret.mask_gather import gather_masks, interval_over_items
 from wiggly.interpret.report import write_report
 from wiggly.interpret.segmentation import SegmentationInterpretation
 from wiggly.train.learner import Learner
-from wiggly.train.losses import loss_per_item
-from wiggly.train.pixel_scores import JaccardCoeffMulti
+from wiggly.train.losses.core import loss_per_item
+from wiggly.train.metrics.pixels import JaccardCoeffMulti
 from wiggly.vision.unet import unet_learner
 
 

@@ -7,9 +7,9 @@ import torch
 from tests.train.support import digit_learner
 
 from wiggly.interpret.training import model_facts, snippet
-from wiggly.train.opt_func import as_code, wrap_optimizer
-from wiggly.train.optim import SGD
-from wiggly.train.optimizers import ranger
+from wiggly.train.optim.base import SGD
+from wiggly.train.optim.by_name import as_code, wrap_optimizer
+from wiggly.train.optim.more import ranger
 
 RECIPE = {
     "call": "",

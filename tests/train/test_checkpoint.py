@@ -15,7 +15,7 @@ from torch import nn
 
 from wiggly.errors import ArgumentError, ModelError, StorageError
 from wiggly.train.checkpoint import atomic_write, replacing, save_checkpoint
-from wiggly.train.optim import SGD
+from wiggly.train.optim.base import SGD
 
 
 def test_weights_and_optimizer_come_back_bit_by_bit(tmp_path: Path) -> None:

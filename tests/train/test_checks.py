@@ -16,8 +16,8 @@ from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders
 from wiggly.errors import ArgumentError, DataError, DivergedError, ModelError, TrainingError
 from wiggly.train.learner import Learner
-from wiggly.train.losses import CrossEntropyLossFlat
-from wiggly.train.metrics import Metric
+from wiggly.train.losses.core import CrossEntropyLossFlat
+from wiggly.train.metrics.core import Metric
 
 
 def numbers(i: int) -> Tensor:

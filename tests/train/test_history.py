@@ -14,7 +14,7 @@ from torch import nn
 from wiggly.errors import TrainingError
 from wiggly.train.callback import Callback
 from wiggly.train.history import Smoother
-from wiggly.train.metrics import accuracy, error_rate
+from wiggly.train.metrics.core import accuracy, error_rate
 
 
 def test_smoothing_is_a_debiased_average() -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from wiggly.errors import ArgumentError, ModelError
 from wiggly.train.learner import Learner
-from wiggly.train.metrics import accuracy
+from wiggly.train.metrics.core import accuracy
 
 
 def test_it_learns_digits() -> None:
@@ -133,14 +133,14 @@ def test_it_learns_what_linear_regression_finds() -> None:
 
     from wiggly.data.loader import DataLoader
     from wiggly.data.loaders import DataLoaders
-    from wiggly.train.optim import SGD
+    from wiggly.train.optim.base import SGD
 
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(32, 3)).astype("float32"), rng.normal(size=32).astype("float32")
     wanted = np.linalg.lstsq(np.c_[x, np.ones(32)], y, rcond=None)[0]
     rows = [(torch.tensor(a), torch.tensor(b)) for a, b in zip(x, y, strict=True)]
     dls = DataLoaders(DataLoader(rows, 32), DataLoader(rows, 32), device="cpu")
-    from wiggly.train.losses import MSELossFlat
+    from wiggly.train.losses.core import MSELossFlat
 
     learn = Learner(dls, nn.Linear(3, 1), loss_func=MSELossFlat(), opt_func=SGD)
     with learn.no_bar(), learn.no_logging():

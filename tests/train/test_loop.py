@@ -20,7 +20,7 @@ from wiggly.data.loaders import DataLoaders
 from wiggly.errors import ArgumentError, TrainingError
 from wiggly.records import State
 from wiggly.train.callback import Callback
-from wiggly.train.losses import CrossEntropyLossFlat
+from wiggly.train.losses.core import CrossEntropyLossFlat
 
 
 def changed(before: dict[str, torch.Tensor], learn) -> set[str]:
@@ -137,7 +137,7 @@ def test_freeze_to_counts_groups() -> None:
 
 
 def test_a_splitter_by_gradient_keeps_its_groups_when_frozen() -> None:
-    from wiggly.train.groups import trainable_params
+    from wiggly.train.optim.groups import trainable_params
 
     learn = digit_learner(splitter=lambda m: [trainable_params(m[0]), trainable_params(m[1])], train_bn=False)
     learn.freeze()
@@ -234,7 +234,7 @@ def test_progress_of_the_state() -> None:
 
 
 def test_groups_by_default_are_one() -> None:
-    from wiggly.train.groups import trainable_params
+    from wiggly.train.optim.groups import trainable_params
 
     learn = digit_learner(splitter=trainable_params)
     assert len(learn.groups) == 1

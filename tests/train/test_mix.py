@@ -18,7 +18,7 @@ from wiggly.errors import ArgumentError, TrainingError
 from wiggly.records import Batch, State
 from wiggly.train.callback import Callback
 from wiggly.train.learner import Learner
-from wiggly.train.losses import (
+from wiggly.train.losses.core import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,
     LabelSmoothingCrossEntropy,

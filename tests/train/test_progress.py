@@ -9,7 +9,7 @@ import sys
 import pytest
 from tests.train.support import digit_learner
 
-from wiggly.train.metrics import error_rate
+from wiggly.train.metrics.core import error_rate
 from wiggly.train.progress import (
     NotebookDisplay,
     PlainDisplay,

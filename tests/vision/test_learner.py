@@ -15,7 +15,7 @@ from torch import nn
 from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders
 from wiggly.errors import ArgumentError, ModelError
-from wiggly.train.optim import SGD
+from wiggly.train.optim.base import SGD
 from wiggly.vision.augment import Normalize, RandomResizedCrop, Resize, aug_transforms
 from wiggly.vision.image import PILImageBW
 from wiggly.vision.learner import vision_learner

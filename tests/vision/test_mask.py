@@ -23,8 +23,8 @@ from wiggly.data.blocks import Block
 from wiggly.data.split import IndexSplitter, RandomSplitter
 from wiggly.errors import ArgumentError, BadItemsError, DataError, LabelError
 from wiggly.train.learner import Learner
-from wiggly.train.losses import loss_for
-from wiggly.train.metrics import metric_for, pixel_accuracy
+from wiggly.train.losses.core import loss_for
+from wiggly.train.metrics.core import metric_for, pixel_accuracy
 from wiggly.vision.augment import Rotate, Zoom
 from wiggly.vision.blocks import ImageBlock
 from wiggly.vision.flip import Flip

@@ -24,8 +24,8 @@ from wiggly.data.items import ColReader
 from wiggly.data.split import ColSplitter, IndexSplitter
 from wiggly.errors import ArgumentError, DataError, LabelError
 from wiggly.train.learner import Learner
-from wiggly.train.losses import MSELossFlat, loss_for, loss_per_item
-from wiggly.train.metrics import PointError, metric_for
+from wiggly.train.losses.core import MSELossFlat, loss_for, loss_per_item
+from wiggly.train.metrics.core import PointError, metric_for
 from wiggly.vision.augment import Rotate, Zoom, aug_transforms
 from wiggly.vision.blocks import ImageBlock
 from wiggly.vision.flip import Flip

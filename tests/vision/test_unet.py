@@ -20,8 +20,8 @@ from wiggly.data.loaders import DataLoaders
 from wiggly.data.split import FuncSplitter
 from wiggly.errors import ArgumentError, DataError, ModelError, TrainingError
 from wiggly.interpret.segmentation import SegmentationInterpretation
-from wiggly.train.pixel_losses import CombinedLoss, DiceLoss, FocalLoss
-from wiggly.train.pixel_scores import DiceMulti, JaccardCoeffMulti
+from wiggly.train.losses.pixels import CombinedLoss, DiceLoss, FocalLoss
+from wiggly.train.metrics.pixels import DiceMulti, JaccardCoeffMulti
 from wiggly.vision.blocks import ImageBlock
 from wiggly.vision.decoder import SelfAttention, Unet, unet_groups, unet_model
 from wiggly.vision.loaders import SegmentationDataLoaders

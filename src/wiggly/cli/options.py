@@ -170,7 +170,7 @@ def fitting_batch(n_train: int) -> int:
 
 def make_learner(dls: DataLoaders, options: ModelOptions, path: Path) -> Learner:
     """A learner on the loaders that shows accuracy beside the error rate and keeps its files under `path`."""
-    from wiggly.train.metrics import accuracy, error_rate
+    from wiggly.train.metrics.core import accuracy, error_rate
     from wiggly.vision.learner import vision_learner
 
     return vision_learner(

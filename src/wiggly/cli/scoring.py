@@ -22,7 +22,7 @@ from wiggly.data.split import GrandparentSplitter, RandomSplitter, Splitter
 from wiggly.errors import ArgumentError, DataError
 from wiggly.interpret.score import Score
 from wiggly.train.learner import Learner
-from wiggly.train.metrics import error_rate
+from wiggly.train.metrics.core import error_rate
 
 __all__ = ["same_pictures_warning", "scored_learner"]
 

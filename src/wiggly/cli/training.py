@@ -98,7 +98,7 @@ def train(
     from wiggly.bundle.export import export_bundle
     from wiggly.data.basics import set_seed
     from wiggly.interpret.report import write_report
-    from wiggly.train.kept import forget, kept_file
+    from wiggly.train.resume.kept import forget, kept_file
 
     start = time.monotonic()
     set_seed(labels.seed)  # the head's first weights and dropout come from the global generators

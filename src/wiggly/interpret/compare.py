@@ -23,10 +23,10 @@ from wiggly.data.dataset import Dataset
 from wiggly.errors import ArgumentError, WigglyError
 from wiggly.interpret.comparison import Compared, Comparison
 from wiggly.interpret.score import Interval, score_against
-from wiggly.train.budget import seconds_of
 from wiggly.train.callbacks.monitor import lower_is_better
 from wiggly.train.learner import Learner
-from wiggly.train.metrics import AverageMetric, Metric
+from wiggly.train.metrics.core import AverageMetric, Metric
+from wiggly.train.probe.budget import seconds_of
 from wiggly.vision.learner import vision_learner
 from wiggly.vision.networks import find_source, make_network
 

@@ -22,7 +22,7 @@ from wiggly.interpret.gather import below, data_facts, noun_of, root_of
 from wiggly.interpret.pictures import thumbnail
 from wiggly.interpret.segmentation import SegmentationInterpretation
 from wiggly.interpret.training import architecture, model_facts, phases, snippet, training_loss, versions
-from wiggly.train.pixel_scores import count_pixels, overlaps
+from wiggly.train.metrics.pixels import count_pixels, overlaps
 from wiggly.vision.check import DataCheck
 from wiggly.vision.drawing import ALPHA, class_colours
 

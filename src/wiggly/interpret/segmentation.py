@@ -22,8 +22,8 @@ from wiggly.errors import ArgumentError, DataError
 from wiggly.interpret.confusion import confused_pairs, draw_confusions
 from wiggly.interpret.interpretation import Interpretation
 from wiggly.records import Batch, Predictions
-from wiggly.train.losses import loss_per_item
-from wiggly.train.pixel_scores import count_pixels, overlaps
+from wiggly.train.losses.core import loss_per_item
+from wiggly.train.metrics.pixels import count_pixels, overlaps
 from wiggly.train.predict import encoded_of, in_order
 from wiggly.vision.mask import MaskBlock
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from wiggly.interpret.facts import Phase
 from wiggly.interpret.numbers import duration
-from wiggly.train import metrics
-from wiggly.train.opt_func import as_code
-from wiggly.train.optim import Adam
+from wiggly.train.metrics import core as metrics
+from wiggly.train.optim.base import Adam
+from wiggly.train.optim.by_name import as_code
 from wiggly.vision.decoder import Unet
 from wiggly.vision.detection.detector import Detector
 from wiggly.vision.heads import HeadSpec

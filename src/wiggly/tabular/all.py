@@ -42,10 +42,18 @@ from wiggly.train.callback import Callback
 from wiggly.train.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
 from wiggly.train.callbacks.save import SaveModel
 from wiggly.train.learner import Learner
-from wiggly.train.losses import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
+from wiggly.train.losses.core import BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
 from wiggly.train.lr_find import minimum, slide, steep, valley
-from wiggly.train.metrics import accuracy, accuracy_multi, error_rate, mae, mse, rmse
-from wiggly.train.scores import F1Score, F1ScoreMulti, Precision, R2Score, Recall, RocAuc, RocAucBinary
+from wiggly.train.metrics.core import accuracy, accuracy_multi, error_rate, mae, mse, rmse
+from wiggly.train.metrics.whole_set import (
+    F1Score,
+    F1ScoreMulti,
+    Precision,
+    R2Score,
+    Recall,
+    RocAuc,
+    RocAucBinary,
+)
 
 # The names that users of fastai know.
 EarlyStoppingCallback, SaveModelCallback = EarlyStopping, SaveModel

@@ -11,7 +11,7 @@ from typing import Any
 from wiggly.tabular.loaders import TabularDataLoaders
 from wiggly.tabular.models import TabularModel
 from wiggly.train.learner import Learner
-from wiggly.train.metrics import metric_for
+from wiggly.train.metrics.core import metric_for
 
 __all__ = ["tabular_learner"]
 

@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from wiggly.errors import ArgumentError, ModelError, StorageError
-from wiggly.train.optim import Optimizer
-from wiggly.train.sharding import put_optimizer, put_weights, whole_tensor
-from wiggly.train.snapshot import pack, unpack
+from wiggly.train.distributed.sharding import put_optimizer, put_weights, whole_tensor
+from wiggly.train.optim.base import Optimizer
+from wiggly.train.resume.snapshot import pack, unpack
 
 __all__ = [
     "Contents",
@@ -47,7 +47,7 @@ FORMAT, VERSION = "wiggly-checkpoint", 1
 
 @dataclass(frozen=True)
 class RunState:
-    """What a checkpoint keeps of a fit that is under way, besides weights and optimizer; see `resume.py`.
+    """What a checkpoint keeps of a fit that is under way, besides weights and optimizer; see `resume/run.py`.
 
     Attributes:
         values: JSON values.

@@ -1,7 +1,7 @@
 """What must fit together: model and batch, output and target and loss; what does not is said with its fix.
 
 In: what training is about to compute. Out: the result, or an error that names shapes, types and what to
-change. torch says these things late, unclearly, or not at all. Read next: `losses.py`.
+change. torch says these things late, unclearly, or not at all. Read next: `losses/core.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from wiggly.errors import ArgumentError, TrainingError, WigglyError
 from wiggly.records import Batch
 from wiggly.train.callback import CancelBatch, CancelEpoch, CancelFit, CancelPass
-from wiggly.train.losses import (
+from wiggly.train.losses.core import (
     CLASS_LOSSES,
     SAME_SHAPE_LOSSES,
     BCEWithLogitsLossFlat,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from wiggly.errors import DivergedError
 from wiggly.records import State
-from wiggly.train.losses import CLASS_LOSSES, SAME_SHAPE_LOSSES, BCEWithLogitsLossFlat, MSELossFlat
+from wiggly.train.losses.core import CLASS_LOSSES, SAME_SHAPE_LOSSES, BCEWithLogitsLossFlat, MSELossFlat
 
 __all__ = ["DivergedError", "Divergence", "check_finite", "level_of"]
 

@@ -1,7 +1,7 @@
 """Engines: where the arithmetic runs: device, precision, backward pass and step.
 
 In: a model and batches on the CPU. Out: outputs in float32, gradients, updated weights. Where several
-processes work together, on one machine or many, the engine is that of `distributed.py`. Read next:
+processes work together, on one machine or many, the engine is that of `distributed/engine.py`. Read next:
 `learner.py`.
 """
 
@@ -24,7 +24,7 @@ from wiggly.data.transfer import on_device
 from wiggly.errors import ArgumentError
 from wiggly.records import Batch
 from wiggly.train.compiling import CompiledForward
-from wiggly.train.optim import Optimizer
+from wiggly.train.optim.base import Optimizer
 
 __all__ = ["Engine", "LocalEngine", "default_engine", "keep_freed_memory"]
 
@@ -300,7 +300,7 @@ def default_engine(device: str | torch.device | None = None) -> Engine:
     """
     # Both launchers, and those of most clusters, set these two.
     if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        from wiggly.train.distributed import AccelerateEngine
+        from wiggly.train.distributed.engine import AccelerateEngine
 
         return AccelerateEngine(device)
     return LocalEngine(device)

@@ -1,7 +1,7 @@
 """The fits: each chooses a schedule, or several, and lets the loop run.
 
 In: epochs, rates, callbacks. Out: a trained model and its history. `Learner` inherits them. Read next:
-`loop.py`, which they run, and `schedule.py`, from which they choose.
+`loop.py`, which they run, and `optim/schedule.py`, from which they choose.
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ from wiggly.train.callback import Callback, as_callbacks
 from wiggly.train.callbacks.not_worse import NotWorse
 from wiggly.train.callbacks.save import SaveModel
 from wiggly.train.checks import whole_number
-from wiggly.train.kept import GoingOn
 from wiggly.train.loop import Callbacks, Loop, Momenta
 from wiggly.train.lr_find import SuggestFunction, find_lr, valley
-from wiggly.train.progress import Progress
-from wiggly.train.resume import resumable
-from wiggly.train.schedule import (
+from wiggly.train.optim.schedule import (
     Rate,
     Scheduler,
     StepSchedule,
@@ -30,6 +27,9 @@ from wiggly.train.schedule import (
     one_cycle_scheduler,
     restarts_scheduler,
 )
+from wiggly.train.progress import Progress
+from wiggly.train.resume.kept import GoingOn
+from wiggly.train.resume.run import resumable
 
 __all__ = ["Fitting"]
 
@@ -83,7 +83,7 @@ class Fitting(Loop):
             TrainingError: Training cannot go on; the message says what to change.
         """
         if budget is not None:
-            from wiggly.train.budget import fit_within
+            from wiggly.train.probe.budget import fit_within
 
             if any(given is not None for given in (n_epoch, lr, schedule)) or start_epoch:
                 raise ArgumentError(
@@ -287,7 +287,7 @@ class Fitting(Loop):
             >>> learn.recorder.values[0][1] < 0.5  # the validation loss; 0.69 is that of a coin
             True
         """
-        from wiggly.train.probe import probe_head
+        from wiggly.train.probe.probing import probe_head
 
         if not resume and self.fit_under_way is None:  # short enough not to be kept
             probe_head(self, augmented)
@@ -298,7 +298,7 @@ class Fitting(Loop):
     @property
     def _is_probed_by_default(self) -> bool:
         """Whether the body acts in training as it does in a probe, and there is a head to fit."""
-        from wiggly.train.probe import can_probe
+        from wiggly.train.probe.probing import can_probe
 
         return not self.train_bn and can_probe(self)
 

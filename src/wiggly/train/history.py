@@ -17,7 +17,7 @@ from torch import Tensor
 from wiggly.records import Batch, State
 from wiggly.train.callback import Callback
 from wiggly.train.divergence import Divergence, check_finite, diverged, level_of
-from wiggly.train.metrics import Metric, as_number, explain_metric_error
+from wiggly.train.metrics.core import Metric, as_number, explain_metric_error
 
 if TYPE_CHECKING:
     import pandas as pd

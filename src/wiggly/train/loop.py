@@ -20,11 +20,16 @@ from torch import Tensor, nn
 from wiggly.data.order import Ordered
 from wiggly.errors import ArgumentError
 from wiggly.records import Batch, State
-from wiggly.train import optim
 from wiggly.train.callback import Callback, CancelBatch, CancelEpoch, CancelFit, CancelPass, as_callbacks
 from wiggly.train.checks import check_gradient, check_learner, checked_forward, checked_loss, length_of
 from wiggly.train.engine import Engine, default_engine
-from wiggly.train.groups import (
+from wiggly.train.history import History
+from wiggly.train.losses.core import loss_for
+from wiggly.train.memory import SplitBatches, is_out_of_memory, out_of_memory
+from wiggly.train.metrics.core import Metric, as_metrics
+from wiggly.train.optim.base import Adam, Optimizer
+from wiggly.train.optim.by_name import OptFunc, as_opt_func, make_optimizer
+from wiggly.train.optim.groups import (
     Splitter,
     hold_norms,
     layer_groups,
@@ -32,16 +37,11 @@ from wiggly.train.groups import (
     trainable_params,
     without_decay,
 )
-from wiggly.train.history import History
-from wiggly.train.kept import GoingOn
-from wiggly.train.losses import loss_for
-from wiggly.train.memory import SplitBatches, is_out_of_memory, out_of_memory
-from wiggly.train.metrics import Metric, as_metrics
-from wiggly.train.opt_func import OptFunc, as_opt_func, make_optimizer
+from wiggly.train.optim.schedule import Rate, rates_for
 from wiggly.train.passes import reading
-from wiggly.train.resume import Run
-from wiggly.train.schedule import Rate, rates_for
-from wiggly.train.snapshot import generators, set_generators
+from wiggly.train.resume.kept import GoingOn
+from wiggly.train.resume.run import Run
+from wiggly.train.resume.snapshot import generators, set_generators
 
 __all__ = ["Callbacks", "Loop", "Momenta"]
 
@@ -57,7 +57,7 @@ class Loop:
         dls: Any,
         model: nn.Module,
         loss_func: Callable[..., Any] | None = None,
-        opt_func: str | OptFunc = optim.Adam,
+        opt_func: str | OptFunc = Adam,
         lr: Rate = 1e-3,
         splitter: Splitter = trainable_params,
         cbs: Callbacks = None,
@@ -93,7 +93,7 @@ class Loop:
         self.recorder, self.state = History(self), State()
         self.show_bar = self.show_table = True
         self.first_unfrozen = self.times_shown = 0
-        self._opt: optim.Optimizer | None = None
+        self._opt: Optimizer | None = None
         self._groups: list[list[nn.Parameter]] | None = None
         self._active: list[Callback] = []
         self.checkpoint_every = checkpoint_every
@@ -141,7 +141,7 @@ class Loop:
         return rates_for(self.lr if lr is None else lr, len(self.groups))
 
     @property
-    def opt(self) -> optim.Optimizer:
+    def opt(self) -> Optimizer:
         """The optimizer, made at first use; its state lives on until something is frozen or unfrozen."""
         if self._opt is None:
             no_decay = set[nn.Parameter]() if self.wd_bn_bias else without_decay(self.model)

@@ -2,7 +2,7 @@
 
 In: a learner. Out: suggestions and a plot; weights, optimizer, random generators and the loader's place are
 put back bit by bit. The method is from Smith, "Cyclical Learning Rates", arXiv:1506.01186, section 3.3. Read
-next: `schedule.py`.
+next: `optim/schedule.py`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from wiggly.errors import ArgumentError, TrainingError
 from wiggly.records import State
 from wiggly.train.callback import Callback, CancelEpoch, CancelFit
 from wiggly.train.history import Smoother
+from wiggly.train.optim.shapes import Schedule, exponential
 from wiggly.train.progress import Progress
-from wiggly.train.shapes import Schedule, exponential
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

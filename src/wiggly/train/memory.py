@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from wiggly.errors import ArgumentError, TrainingError
 from wiggly.records import Batch, State
 from wiggly.train.callback import Callback
-from wiggly.train.snapshot import generators, set_generators
+from wiggly.train.resume.snapshot import generators, set_generators
 
 if TYPE_CHECKING:
     from wiggly.train.loop import Loop

@@ -23,7 +23,7 @@ from wiggly.data.order import Ordered
 from wiggly.data.show import show_results
 from wiggly.errors import DataError, ItemError
 from wiggly.records import Batch, Prediction
-from wiggly.train.losses import ACTIVATIONS, activation_of, decodes_of, loss_per_item
+from wiggly.train.losses.core import ACTIVATIONS, activation_of, decodes_of, loss_per_item
 
 if TYPE_CHECKING:
     from wiggly.train.loop import Loop

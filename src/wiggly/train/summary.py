@@ -21,7 +21,7 @@ from wiggly.data.loader import batches_of
 from wiggly.errors import ArgumentError, ModelError, WigglyError
 from wiggly.records import Batch
 from wiggly.train.hooks import evaluating, first_tensor
-from wiggly.train.optim import Optimizer
+from wiggly.train.optim.base import Optimizer
 
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner

@@ -75,14 +75,15 @@ from wiggly.train.hooks import (
     num_features_model,
 )
 from wiggly.train.learner import Learner
-from wiggly.train.losses import (
+from wiggly.train.losses.core import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,
     LabelSmoothingCrossEntropy,
     MSELossFlat,
 )
+from wiggly.train.losses.pixels import CombinedLoss, DiceLoss, FocalLoss, FocalLossFlat
 from wiggly.train.lr_find import minimum, slide, steep, valley
-from wiggly.train.metrics import (
+from wiggly.train.metrics.core import (
     accuracy,
     accuracy_multi,
     error_rate,
@@ -93,14 +94,8 @@ from wiggly.train.metrics import (
     rmse,
     top_k_accuracy,
 )
-from wiggly.train.mix import CutMix, MixUp
-from wiggly.train.opt_func import OptimWrapper, wrap_optimizer
-from wiggly.train.optim import SGD, Adam
-from wiggly.train.optimizers import AdamW, Lamb, Lookahead, Muon, RAdam, RMSProp, ranger
-from wiggly.train.pixel_losses import CombinedLoss, DiceLoss, FocalLoss, FocalLossFlat
-from wiggly.train.pixel_scores import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
-from wiggly.train.schedule import ParamScheduler, torch_schedule
-from wiggly.train.scores import (
+from wiggly.train.metrics.pixels import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
+from wiggly.train.metrics.whole_set import (
     BalancedAccuracy,
     CohenKappa,
     F1Score,
@@ -114,7 +109,12 @@ from wiggly.train.scores import (
     RocAucBinary,
     RocAucMulti,
 )
-from wiggly.train.shapes import (
+from wiggly.train.mix import CutMix, MixUp
+from wiggly.train.optim.base import SGD, Adam
+from wiggly.train.optim.by_name import OptimWrapper, wrap_optimizer
+from wiggly.train.optim.more import AdamW, Lamb, Lookahead, Muon, RAdam, RMSProp, ranger
+from wiggly.train.optim.schedule import ParamScheduler, torch_schedule
+from wiggly.train.optim.shapes import (
     SchedCos,
     SchedExp,
     SchedLin,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wiggly.errors import ArgumentError
-from wiggly.train.metrics import metric_for
+from wiggly.train.metrics.core import metric_for
 
 __all__ = ["channels", "default_metric", "image_size", "outputs", "statistics"]
 

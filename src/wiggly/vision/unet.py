@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from wiggly.train import optim
 from wiggly.train.engine import Engine
-from wiggly.train.groups import Splitter
 from wiggly.train.learner import Learner
 from wiggly.train.loop import Callbacks, Momenta
-from wiggly.train.opt_func import OptFunc
-from wiggly.train.pixel_scores import leave_out
-from wiggly.train.schedule import Rate
+from wiggly.train.metrics.pixels import leave_out
+from wiggly.train.optim.base import Adam
+from wiggly.train.optim.by_name import OptFunc
+from wiggly.train.optim.groups import Splitter
+from wiggly.train.optim.schedule import Rate
 from wiggly.vision.asking import channels, default_metric, image_size, outputs, statistics
 from wiggly.vision.decoder import unet_config, unet_groups, unet_model
 
@@ -34,7 +34,7 @@ def unet_learner(
     pretrained: bool = True,
     weights: Any = None,
     loss_func: Callable[..., Any] | None = None,
-    opt_func: str | OptFunc = optim.Adam,
+    opt_func: str | OptFunc = Adam,
     lr: Rate = 1e-3,
     splitter: Splitter | None = None,
     cbs: Callbacks = None,

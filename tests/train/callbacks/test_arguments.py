@@ -20,9 +20,9 @@ from wiggly.train.callbacks.logs import JSONLogger
 from wiggly.train.callbacks.modes import LabelSmoothing, ShortEpoch
 from wiggly.train.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
 from wiggly.train.callbacks.save import SaveModel
-from wiggly.train.groups import trainable_params
-from wiggly.train.losses import BCEWithLogitsLossFlat, LabelSmoothingCrossEntropy
+from wiggly.train.losses.core import BCEWithLogitsLossFlat, LabelSmoothingCrossEntropy
 from wiggly.train.mix import CutMix, MixUp
+from wiggly.train.optim.groups import trainable_params
 from wiggly.vision.blocks import ImageBlock
 from wiggly.vision.points import PointBlock
 

@@ -17,7 +17,7 @@ from wiggly.errors import ArgumentError
 from wiggly.records import State
 from wiggly.train.callback import Callback, CancelBatch
 from wiggly.train.callbacks.gradients import GradientAccumulation, GradientClip, weight_of
-from wiggly.train.losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropy, MSELossFlat
+from wiggly.train.losses.core import CrossEntropyLossFlat, LabelSmoothingCrossEntropy, MSELossFlat
 from wiggly.train.mix import MixUp
 
 

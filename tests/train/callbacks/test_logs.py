@@ -16,7 +16,7 @@ from wiggly.records import State
 from wiggly.train.callback import Callback
 from wiggly.train.callbacks.gradients import GradientAccumulation
 from wiggly.train.callbacks.logs import CSVLogger, JSONLogger
-from wiggly.train.metrics import accuracy
+from wiggly.train.metrics.core import accuracy
 
 
 def learner(path: Path, **settings: Any) -> Any:

@@ -17,7 +17,7 @@ from wiggly.records import State
 from wiggly.train.callback import Callback, CancelBatch
 from wiggly.train.callbacks.gradients import GradientAccumulation
 from wiggly.train.callbacks.modes import BnFreeze, LabelSmoothing, MixedPrecision, ShortEpoch, half_precision
-from wiggly.train.losses import CrossEntropyLossFlat, LabelSmoothingCrossEntropy
+from wiggly.train.losses.core import CrossEntropyLossFlat, LabelSmoothingCrossEntropy
 from wiggly.train.mix import CutMix, MixUp
 
 

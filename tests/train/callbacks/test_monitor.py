@@ -18,7 +18,7 @@ from wiggly.records import State
 from wiggly.train.callback import Callback
 from wiggly.train.callbacks.monitor import EarlyStopping, Monitor, ReduceLROnPlateau, lower_is_better
 from wiggly.train.callbacks.save import SaveModel
-from wiggly.train.metrics import accuracy, error_rate
+from wiggly.train.metrics.core import accuracy, error_rate
 
 
 class Series(Callback):

@@ -13,7 +13,7 @@ from wiggly.train.callback import Callback
 from wiggly.train.callbacks.not_worse import NotWorse
 from wiggly.train.callbacks.save import SaveModel
 from wiggly.train.learner import Learner
-from wiggly.train.metrics import accuracy, error_rate
+from wiggly.train.metrics.core import accuracy, error_rate
 
 RUINOUS, GOOD = 5.0, 1e-2
 

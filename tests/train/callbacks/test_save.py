@@ -19,7 +19,7 @@ from wiggly.train.callback import Callback
 from wiggly.train.callbacks.ema import EMA
 from wiggly.train.callbacks.monitor import EarlyStopping
 from wiggly.train.callbacks.save import SaveModel
-from wiggly.train.metrics import accuracy
+from wiggly.train.metrics.core import accuracy
 
 
 class Epochs(Callback):

@@ -169,7 +169,7 @@ def test_fit_ends_as_it_began_when_something_fails(tmp_path: Path) -> None:
 def test_on_photos(shared: Path, tmp_path: Path) -> None:
     """Ants and bees from pretrained weights: the best epoch beats the majority class by far."""
     from wiggly.data.basics import set_seed
-    from wiggly.train.metrics import accuracy
+    from wiggly.train.metrics.core import accuracy
     from wiggly.vision.learner import vision_learner
     from wiggly.vision.loaders import ImageDataLoaders
     from wiggly.vision.resize import Resize

@@ -24,7 +24,7 @@ from wiggly.train.callbacks.trackers import (
     TrackioLogger,
     WandbLogger,
 )
-from wiggly.train.metrics import accuracy
+from wiggly.train.metrics.core import accuracy
 
 
 class Memory(Tracker):

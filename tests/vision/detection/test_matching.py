@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from wiggly.errors import ArgumentError
-from wiggly.train.metrics import as_metrics
+from wiggly.train.metrics.core import as_metrics
 from wiggly.vision.detection.boxes import Numbering
 from wiggly.vision.detection.matching import BoxMatches, box_overlaps
 from wiggly.vision.detection.metrics import BoxMetric, box_metrics

@@ -17,8 +17,8 @@ from wiggly.errors import ArgumentError
 from wiggly.records import Batch, State
 from wiggly.train.callback import Callback, CancelBatch
 from wiggly.train.checks import check_number
-from wiggly.train.losses import CrossEntropyLossFlat, MSELossFlat
-from wiggly.train.optim import Optimizer
+from wiggly.train.losses.core import CrossEntropyLossFlat, MSELossFlat
+from wiggly.train.optim.base import Optimizer
 
 __all__ = ["GradientAccumulation", "GradientClip"]
 

@@ -17,8 +17,8 @@ from wiggly.records import State
 from wiggly.train.callback import Callback, CancelPass
 from wiggly.train.checks import check_number
 from wiggly.train.engine import PRECISIONS
-from wiggly.train.groups import NORM_LAYERS
-from wiggly.train.losses import CrossEntropyLossFlat
+from wiggly.train.losses.core import CrossEntropyLossFlat
+from wiggly.train.optim.groups import NORM_LAYERS
 
 __all__ = ["BnFreeze", "LabelSmoothing", "MixedPrecision", "ShortEpoch", "half_precision", "start_next_epoch"]
 

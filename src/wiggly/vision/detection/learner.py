@@ -15,13 +15,13 @@ from torch import Tensor
 
 from wiggly.errors import ArgumentError
 from wiggly.records import Prediction
-from wiggly.train import optim
 from wiggly.train.engine import Engine
-from wiggly.train.groups import Splitter
 from wiggly.train.learner import Learner
 from wiggly.train.loop import Callbacks, Momenta
-from wiggly.train.opt_func import OptFunc
-from wiggly.train.schedule import Rate
+from wiggly.train.optim.base import Adam
+from wiggly.train.optim.by_name import OptFunc
+from wiggly.train.optim.groups import Splitter
+from wiggly.train.optim.schedule import Rate
 from wiggly.vision.asking import channels, image_size, statistics
 from wiggly.vision.boxes import BBoxBlock, BBoxLblBlock
 from wiggly.vision.detection.boxes import Numbering
@@ -140,7 +140,7 @@ def detection_learner(
     n_in: int | None = None,
     arch_args: Mapping[str, Any] | None = None,
     stats: tuple[Sequence[float], Sequence[float]] | None = None,
-    opt_func: str | OptFunc = optim.Adam,
+    opt_func: str | OptFunc = Adam,
     lr: Rate = 1e-3,
     splitter: Splitter = detector_groups,
     cbs: Callbacks = None,

@@ -12,7 +12,7 @@ from typing import Any, cast
 from torch import Tensor
 
 from wiggly.errors import ArgumentError
-from wiggly.train.metrics import Metric
+from wiggly.train.metrics.core import Metric
 from wiggly.vision.detection.boxes import Numbering
 from wiggly.vision.detection.matching import BoxMatches
 

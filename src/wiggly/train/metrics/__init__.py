@@ -1,0 +1,1 @@
+"""Metrics: numbers for people, computed on the validation set. Start with `core.py`."""
