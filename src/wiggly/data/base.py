@@ -166,6 +166,22 @@ class Block(Configurable):
         """
         return self.decode(encoded)
 
+    def decode_in(self, encoded: Tensor, values: Sequence[Any]) -> Any:
+        """What a person reads of a prediction: points in the pixels of the picture as it was given, a mask of
+        its size.
+
+        Args:
+            encoded: One encoded prediction.
+            values: The sample's values as the model saw them; needed only where `decode_on` is overridden.
+        """
+        if type(self).decode_on is Block.decode_on:
+            return self.decode(encoded)
+        for value in values:
+            if hasattr(value, "source") and hasattr(value, "geometry"):
+                back = None if value.geometry is None else np.linalg.inv(value.geometry.matrix)
+                return self.decode_on(encoded, value.size, back, (value.source.height, value.source.width))
+        return self.decode(encoded)
+
     def predicted(self, activated: Tensor) -> Tensor:
         """The encoded prediction from activated outputs `(..., c)`."""
         return activated

@@ -20,6 +20,9 @@ from wiggly.data.cache.keeping import CacheKind
 from wiggly.data.cache.store import Cache
 from wiggly.data.dataset import Getter, identity
 from wiggly.data.datasets import BlockLike, Datasets, Weights, made_block
+from wiggly.data.edits.identity import ItemIds
+from wiggly.data.edits.journal import Journal
+from wiggly.data.edits.plan import EditPlan, plan_edits
 from wiggly.data.items import as_items
 from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders, Recipe
@@ -52,6 +55,9 @@ class DataBlock:
         splitter: Items to positions for training and validation; None for 20 % at random.
         get_y: Item to label, or a list of such functions, one per target.
         get_x: Item to input, or a list; None takes the item itself.
+        edits: A journal of edits, or its path (below the source, else below the working folder): items that
+            were deleted are left out, others get their new label before any vocabulary is made. The splitter
+            sees the items as without edits, so that a split by seed stays the same. See `dls.edits`.
 
     Example:
         >>> block = DataBlock(get_y=lambda item: item * 2, splitter=RandomSplitter(0.5, seed=0))
@@ -72,13 +78,14 @@ class DataBlock:
         splitter: Splitter | None = None,
         get_y: Getter | Sequence[Getter] | None = None,
         get_x: Getter | Sequence[Getter] | None = None,
+        edits: str | Path | Journal | None = None,
     ) -> None:
         given = (TransformBlock, TransformBlock) if blocks is None else blocks
         self.blocks: list[BlockLike] = list(given) if isinstance(given, Sequence) else [given]
         self.dl_type = dl_type or DataLoader
         self.n_inp = max(1, len(self.blocks) - 1) if n_inp is None else n_inp
         self.get_items, self.splitter = get_items, splitter or RandomSplitter()
-        self.get_x, self.get_y = get_x, get_y
+        self.get_x, self.get_y, self.edits = get_x, get_y, edits
         self._given_getters = list(getters) if getters is not None else None
         self.item_tfms, self.batch_tfms = as_transforms(item_tfms), as_transforms(batch_tfms)
         self._getters = self._make_getters()
@@ -95,6 +102,7 @@ class DataBlock:
         batch_tfms: Any = None,
         *,
         splitter: Splitter | None = None,
+        edits: str | Path | Journal | None = None,
     ) -> DataBlock:
         """A recipe for columns: a list of inputs, a list of labels, and so on, in the same order.
 
@@ -108,6 +116,7 @@ class DataBlock:
             item_tfms: Transforms of one sample.
             batch_tfms: More transforms.
             splitter: Items to positions; None for 20 % at random.
+            edits: A journal of edits, or its path.
 
         Example:
             >>> from wiggly import CategoryBlock
@@ -127,6 +136,7 @@ class DataBlock:
             batch_tfms,
             get_items=_Rows(get_items),
             splitter=splitter,
+            edits=edits,
         )
 
     def _make_getters(self) -> list[Getter]:
@@ -162,6 +172,7 @@ class DataBlock:
             splitter=self.splitter,
             get_y=self.get_y,
             get_x=self.get_x,
+            edits=self.edits,
         )
 
     def datasets(self, source: Any, verbose: bool = False) -> Datasets:
@@ -218,7 +229,7 @@ class DataBlock:
             DataError: No items, or an empty side of the split.
             LabelError: A label is missing, cannot be found, or is not among those of training.
         """
-        return self._build(source, Steps(print if verbose else None)).dataloaders(
+        return self._build(source, Steps(print if verbose else None), path).dataloaders(
             bs,
             path=path,
             val_bs=val_bs,
@@ -267,16 +278,18 @@ class DataBlock:
         """
         options["dl_type"] = options.get("dl_type", self.dl_type)
         options["after_batch"] = split_batch_tfms(self.batch_tfms)[1]
-        datasets = self._build(source, Steps(print if verbose else None))
+        steps = Steps(print if verbose else None)
+        datasets = self._build(source, steps, options.get("path", "."))
         return datasets.weighted_dataloaders(wgts, bs, **options)
 
-    def _build(self, source: Any, steps: Steps) -> Datasets:
+    def _build(self, source: Any, steps: Steps, path: str | Path = ".") -> Datasets:
         found = source if self.get_items is None else _called("get_items", self.get_items, source)
         if isinstance(found, Source):
             return self._build_from_shards(found, steps)
         items = self._items(found, source)
         steps.tell("items", f"{len(items):,} from {describe(source)}")
-        split = self._split(items)
+        plan = self._plan(items, source, path)
+        split = self._split(items, plan, source if isinstance(source, (str, Path)) else path)
         n_train, n_valid = len(split.train), len(split.valid)
         by = describe(self.splitter)
         steps.tell("split", f"{n_train:,} training, {n_valid:,} validation by {by}")
@@ -284,12 +297,33 @@ class DataBlock:
         self._check_labelled(blocks)
         tfms = [*self.item_tfms, *split_batch_tfms(self.batch_tfms)[0], *brought_transforms(blocks)]
         recipe = Recipe(describe(source), by, tuple(self.item_tfms), tuple(self.batch_tfms))
-        datasets = Datasets.from_parts(items, split, self._getters, blocks, self.n_inp, tfms, recipe)
+        split = split if plan is None else plan.split(split)
+        datasets = Datasets.from_parts(items, split, self._getters, blocks, self.n_inp, tfms, recipe, plan)
+        if plan is not None:
+            steps.tell("edits", str(plan.summary()))
+            plan.warn()
         for k, block in enumerate(blocks):
             steps.tell("" if k else "blocks", block.describe(), timed=k == 0)
         return datasets
 
+    def _plan(self, items: Sequence[Any], source: Any, path: str | Path) -> EditPlan | None:
+        if self.edits is None:
+            return None
+        folder = source if isinstance(source, (str, Path)) else path
+        label_of = self._label_of(items) if len(self._getters) > self.n_inp else None
+        return plan_edits(self.edits, folder, ItemIds(items, self._getters[0], folder), label_of)
+
+    def _label_of(self, items: Sequence[Any]) -> Callable[[int], Any]:
+        getter = self._getters[self.n_inp]
+        return lambda position: getter(items[position])
+
     def _build_from_shards(self, source: Source, steps: Steps) -> Datasets:
+        if self.edits is not None:
+            raise ArgumentError(
+                "`edits` need items that can be hashed one by one",
+                "the items are rows of shards",
+                "Edit the data that the shards were made of, and write them again.",
+            )
         blocks = [made_block(b) for b in self.blocks]
         self._check_labelled(blocks)
         tfms = [*self.item_tfms, *split_batch_tfms(self.batch_tfms)[0], *brought_transforms(blocks)]
@@ -316,8 +350,9 @@ class DataBlock:
             )
         return items
 
-    def _split(self, items: Sequence[Any]) -> Split:
-        return check_split(_called("splitter", self.splitter, items), len(items))
+    def _split(self, items: Sequence[Any], plan: EditPlan | None, folder: str | Path) -> Split:
+        drawn = None if plan is None else plan.drawn(items, self.splitter, folder)
+        return check_split(_called("splitter", self.splitter, items) if drawn is None else drawn, len(items))
 
     def _check_labelled(self, blocks: Sequence[Block]) -> None:
         unsaid = self.get_y is None and self._given_getters is None

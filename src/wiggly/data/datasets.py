@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Self, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from typing_extensions import Unpack
@@ -26,6 +27,9 @@ from wiggly.data.split import Splitter, check_split
 from wiggly.data.vocab import Vocab
 from wiggly.errors import ArgumentError, LabelError
 from wiggly.records import Split
+
+if TYPE_CHECKING:
+    from wiggly.data.edits.plan import EditPlan
 
 __all__ = ["BlockLike", "Datasets", "Weights", "made_block"]
 
@@ -78,6 +82,7 @@ class Datasets(Sequence[Dataset]):
         n_inp: int,
         item_tfms: Sequence[Any],
         recipe: Recipe,
+        plan: EditPlan | None = None,
     ) -> Self:
         """What a `DataBlock` calls: the same from parts that are checked already; fits the blocks.
 
@@ -89,10 +94,11 @@ class Datasets(Sequence[Dataset]):
             n_inp: How many of them are inputs.
             item_tfms: All transforms of one sample, those of the blocks included.
             recipe: For the loaders.
+            plan: Edits, which `split` takes into account already; labels are changed here.
         """
         made = cls.__new__(cls)
-        made._fit(items, split, getters, blocks, n_inp)
-        made._finish(item_tfms, recipe)
+        made._fit(items, split, getters, blocks, n_inp, plan)
+        made._finish(item_tfms, recipe if plan is None else replace(recipe, edits=plan.summary()))
         return made
 
     @classmethod
@@ -116,6 +122,7 @@ class Datasets(Sequence[Dataset]):
         getters: Sequence[Getter],
         blocks: Sequence[Block],
         n_inp: int,
+        plan: EditPlan | None = None,
     ) -> None:
         self.items, self.n_inp, self.blocks = items, n_inp, list(blocks)
         self._getters = list(getters)
@@ -124,12 +131,15 @@ class Datasets(Sequence[Dataset]):
         self._raws: tuple[list[list[Any] | None], list[list[Any] | None]] = ([], [])
         for side, (block, getter) in enumerate(zip(blocks, getters, strict=True)):
             is_target = side >= n_inp and block.needs_check
-            if not is_target and not block.needs_fit:  # nothing to learn: read when it is loaded
+            edited = plan is not None and side >= n_inp and bool(plan.new_labels)
+            if not (is_target or block.needs_fit or edited):  # nothing to learn: read when it is loaded
                 raws = [None, None]
                 block.fit([])
             else:
                 what = "get_x" if side < n_inp else "get_y"
                 raws = [read_labels(items, positions, getter, what) for positions in split]
+                if plan is not None and edited:
+                    plan.relabel(raws, split, block, _label_of(items, getter), n_targets=len(blocks) - n_inp)
                 block.fit(raws[0] or [])
             for part, known in zip(self._raws, raws, strict=True):
                 part.append(known)
@@ -260,6 +270,10 @@ def _side(steps: Any) -> tuple[Getter, Block]:
     functions = steps[:-1] if is_block else steps
     getter = Pipeline(functions) if len(functions) > 1 else functions[0] if functions else identity
     return getter, made_block(last) if is_block else TransformBlock()
+
+
+def _label_of(items: Sequence[Any], getter: Getter) -> Callable[[int], Any]:
+    return lambda position: getter(items[position])
 
 
 def _check_targets(block: Block, items: Sequence[Any], split: Split, raws: Sequence[list[Any]]) -> None:

@@ -322,11 +322,9 @@ class DataLoader(Ordered):
         return None if self.warp_on == "cpu" or looking or rows else self.device
 
     def _collate_plain(self, positions: list[int]) -> Batch:
-        from torch.utils.data import default_collate
-
         if not positions:  # of a part of a batch
             return Batch((), (), [])
-        batch = _as_batch(default_collate([self.dataset[i] for i in positions]), positions)
+        batch = _as_batch(_collated([self.dataset[i] for i in positions]), positions)
         for function in self.batch_tfms:
             batch = apply_batch_transform(function, batch, self.dataset, ())
         return batch
@@ -352,6 +350,24 @@ class DataLoader(Ordered):
                 "Repair or remove them (`dls.bad_items` names those found so far), or pass a larger "
                 "`max_bad`.",
             )
+
+
+def _collated(items: list[Any]) -> Any:
+    """What torch makes of items.
+
+    Raises:
+        DataError: They differ in shape, or hold what is no number.
+    """
+    from torch.utils.data import default_collate
+
+    try:
+        return default_collate(items)
+    except (RuntimeError, TypeError) as error:
+        raise DataError(
+            "the items of a batch must be tensors, arrays or numbers of one shape",
+            str(error).splitlines()[0],
+            "Resize or pad them to one shape, leave None out, or pass bs=1.",
+        ) from error
 
 
 def _as_batch(collated: Any, positions: list[int]) -> Batch:

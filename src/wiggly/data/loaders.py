@@ -29,6 +29,7 @@ from wiggly.errors import ArgumentError, DataError
 from wiggly.records import Batch
 
 if TYPE_CHECKING:
+    from wiggly.data.edits.plan import EditSummary
     from wiggly.data.profiling.diagnosis import Profile
     from wiggly.vision.check import DataCheck
 
@@ -52,6 +53,7 @@ class Recipe:
         item_tfms: Transforms of one sample, as the user gave them.
         batch_tfms: Transforms given for the batch, as the user gave them.
         call: The Python that builds these loaders again, if it is known.
+        edits: What a journal of edits changed; None without one.
     """
 
     source: str = ""
@@ -59,6 +61,7 @@ class Recipe:
     item_tfms: tuple[Any, ...] = ()
     batch_tfms: tuple[Any, ...] = ()
     call: str = ""
+    edits: EditSummary | None = None
 
 
 class DataLoaders(Sequence[Any]):
@@ -214,6 +217,11 @@ class DataLoaders(Sequence[Any]):
     def batch_tfms(self) -> list[Any]:
         """Transforms given for the batch."""
         return list(self._recipe.batch_tfms)
+
+    @property
+    def edits(self) -> EditSummary | None:
+        """What the journal passed as `edits` changed, and what of it was set aside; None without one."""
+        return self._recipe.edits
 
     @property
     def bad_items(self) -> dict[str, str]:
@@ -410,4 +418,5 @@ class DataLoaders(Sequence[Any]):
             "batch_tfms": transform_names(recipe.batch_tfms),
             "cache": None if self.cache is None else self.cache.describe(),
             "call": recipe.call,
+            "edits": None if recipe.edits is None else recipe.edits.to_dict(),
         }
