@@ -1,0 +1,1 @@
+"""Collaborative filtering: from ratings to who would like what."""
