@@ -1,7 +1,8 @@
 """Adult: whether a person earns 50,000 dollars a year, from eight categories and six numbers.
 
-In: the table `adult.csv`. Out: the kinds of its columns, the score, and what is said of three people.
-Run: `python examples/adult.py adult.csv`
+In: the table `adult.csv`. Out: the kinds of its columns, the score, the model as a file, and what that says
+of three people.
+Run: `python examples/adult.py adult.csv`, then `wiggly app adult.wiggly` for a form to fill in
 """
 
 import sys
@@ -18,10 +19,11 @@ def main(source: str) -> None:
     learn.fit_one_cycle(3, 1e-2)
     learn.show_results(max_n=3)
     print(f"right about {learn.validate()[1]:.1%} of {len(dls.valid_ds):,} people that it never saw")
+    model = wg.load_bundle(learn.export("adult.wiggly"))
     person = dls.table.valid.decode().iloc[0].to_dict()
     for hours in (20, 40, 60):
-        probs = learn.predict({**person, "hours-per-week": hours}).probs
-        print(f"{hours} hours a week: {probs[1]:.0%} for {dls.vocab[1]}")
+        probs = model.predict({**person, "hours-per-week": hours}).probs
+        print(f"{hours} hours a week: {probs[1]:.0%} for {model.vocab[1]}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """California: what a house costs in a district, a number between bounds.
 
-In: the table `california_housing.csv`. Out: the error in dollars, beside that of always guessing the mean.
-Run: `python examples/california.py california_housing.csv`
+In: the table `california_housing.csv`. Out: the error in dollars, beside that of always guessing the mean;
+the model as a file.
+Run: `python examples/california.py california_housing.csv`, then `wiggly app homes.wiggly` for a form
 """
 
 import sys
@@ -22,6 +23,7 @@ def main(source: str) -> None:
     learn = wg.tabular_learner(dls, y_range=(0, 5.5), metrics=wg.rmse)
     learn.fit_one_cycle(8, 1e-2)
     learn.show_results(max_n=3)
+    learn.export("homes.wiggly")
     preds, prices = learn.get_preds()
     error = (preds.squeeze() - prices).square().mean().sqrt().item()
     guess = (prices - dls.train_ds.targets[0].mean()).square().mean().sqrt().item()

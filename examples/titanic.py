@@ -1,8 +1,9 @@
 """Titanic: who survived; trains on one file, predicts another, and writes the answers.
 
 In: `titanic_train.csv` and `titanic_test.csv` of Kaggle's competition. Out: a prediction for every passenger
-of the second.
-Run: `python examples/titanic.py titanic_train.csv titanic_test.csv answers.csv`
+of the second; the model as a file.
+Run: `python examples/titanic.py titanic_train.csv titanic_test.csv answers.csv`, then `wiggly app
+titanic.wiggly` for a form to fill in
 """
 
 import sys
@@ -26,6 +27,7 @@ def main(train: str, test: str, answers: str) -> None:
     dls.show_batch(max_n=3)
     learn = wg.tabular_learner(dls, metrics=wg.accuracy)
     learn.fit_one_cycle(8, 5e-3)
+    learn.export("titanic.wiggly")
     new = read(test)
     probs, _ = learn.get_preds(dl=dls.test_dl(new))
     new.assign(Survived=probs.argmax(1).numpy())[["Survived"]].to_csv(answers)

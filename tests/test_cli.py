@@ -98,7 +98,7 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "named"),
     [
         (["trian", "photos"], "train"),
-        (["train"], "FOLDER"),
+        (["train"], "SOURCE"),
         (["train", "photos", "--epochs", "many"], "--epochs"),
         (["train", "photos", "--epoch", "3"], "--epoch"),
         (["predict", "photos.wiggly"], "FILES"),
@@ -296,11 +296,14 @@ def test_a_run_that_is_begun_anew_puts_the_other_aside(
     kept = tmp_path / "models" / "digits" / "resume" / "fit-1.safetensors"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"of a week's work")
+    previous = kept.with_name("fit-1.previous.safetensors")
+    previous.write_bytes(b"a minute older")  # as a kill leaves it
     quick = [*SMALL, "--epochs", "1", "--out", tmp_path / "digits.wiggly"]
     code, out, err = run(capsys, "train", digits_folder, *quick)
     assert code == 0, err
     assert "--resume would go on with it" in out
     assert kept.with_name("earlier-fit-1.safetensors").read_bytes() == b"of a week's work"
+    assert not previous.exists()  # or this run would have gone on with it
     code, out, err = run(capsys, "train", digits_folder, *quick, "--resume")
     assert code == 0, err
     assert "no run to go on with" in out

@@ -17,8 +17,10 @@ from PIL import Image
 from tests.apps.conftest import Served
 
 from wiggly.apps import page as module
-from wiggly.apps.page import make_app, score_line, serve
-from wiggly.bundle.manifest import Score
+from wiggly.apps import photos
+from wiggly.apps.page import make_app, serve
+from wiggly.apps.words import foot, head, names_of, score_line
+from wiggly.bundle.parts import Score
 from wiggly.bundle.predictor import Predictor, load_bundle
 from wiggly.errors import ArgumentError, BundleError, DependencyError, StorageError
 
@@ -81,8 +83,8 @@ def test_examples_give_the_recorded_answer(page: Any, predictor: Predictor) -> N
     thumbnails = page.locator(".gallery-item")
     assert thumbnails.count() == len(predictor.examples)
     thumbnails.nth(1).click()
-    assert shown_label(page) == predictor.examples[1].label
-    best = f"{100 * float(predictor.examples[1].probabilities.max()):.0f}%"
+    assert shown_label(page) == predictor.examples[1].answer.decoded
+    best = f"{100 * float(predictor.examples[1].answer.probs.max()):.0f}%"
     assert best in page.inner_text("#answer")
 
 
@@ -201,15 +203,16 @@ def test_hostile_texts_stay_text(predictor: Predictor) -> None:
         title=evil,
         description=evil,
         score=None,
+        metrics={evil: 0.5},
         licence=evil,
         wiggly=evil,
         created=evil,
         vocab=[evil, True, "True"],
     )
     fake: Any = SimpleNamespace(manifest=manifest, vocab=[evil, True, "True"])
-    html = module._head(fake) + module._foot(fake)
+    html = head(fake, "photos") + foot(fake, "", "")
     assert "<script" not in html
-    assert module._names(fake.vocab) == [evil, "True", "'True'"]
+    assert names_of(fake.vocab) == [evil, "True", "'True'"]
 
 
 def test_score_line_says_everything() -> None:
@@ -221,5 +224,5 @@ def test_score_line_says_everything() -> None:
 def test_pasted_pictures_arrive_as_data(predictor: Predictor) -> None:
     content = predictor.examples[0].content
     url = "data:image/png;base64," + base64.b64encode(content).decode()
-    assert module._source({"url": url, "path": ""}) == content
+    assert photos._source({"url": url, "path": ""}) == content
     assert Image.open(io.BytesIO(content)).format == "PNG"

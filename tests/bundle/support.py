@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from wiggly.bundle.archive import describe_file, write_archive
-from wiggly.bundle.manifest import CategoryOutput, Example, ImageInput, Manifest, Step, write_manifest
+from wiggly.bundle.manifest import Manifest, write_manifest
+from wiggly.bundle.parts import CategoryOutput, Example, ImageInput, Step
 from wiggly.data.loaders import DataLoaders
 from wiggly.train.learner import Learner
 from wiggly.vision.augment import Resize

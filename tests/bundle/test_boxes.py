@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -15,8 +18,8 @@ from PIL import Image
 from tests.bundle.support import entries_of, forged, rewrite
 from tests.vision.detection.scenes import learner, loaders, scene
 
-from wiggly.apps.page import make_app
-from wiggly.bundle.boxes import BoxPredictor, boxes_apart
+from wiggly.apps import photos
+from wiggly.bundle.boxes import BoxesAnswer, boxes_apart
 from wiggly.bundle.manifest import manifest_schema, read_manifest
 from wiggly.bundle.predictor import load_bundle
 from wiggly.cli import main
@@ -49,7 +52,7 @@ def photo(folder: Path, number: int) -> Path:
 
 def test_the_same_boxes_as_the_learner(learn: DetectionLearner, bundle: Path, tmp_path: Path) -> None:
     predictor = load_bundle(bundle)
-    assert isinstance(predictor, BoxPredictor)
+    assert isinstance(predictor.answer, BoxesAnswer)
     assert predictor.vocab == learn.dls.vocab
     files = [photo(tmp_path, number) for number in (1, 2, 3)]
     assert sum(len(learn.predict(file).decoded) for file in files) > 2
@@ -85,9 +88,9 @@ def test_a_changed_example_does_not_pass(bundle: Path, tmp_path: Path) -> None:
         files = {name: entries[name] for name in content["files"]}
         return rewrite(tmp_path / "changed.wiggly", forged(made, files))
 
-    with pytest.raises(BundleError, match="missing or elsewhere"):
+    with pytest.raises(BundleError, match="lacks a box or has it elsewhere"):
         load_bundle(changed(lambda boxes: boxes[0].update(box=[0.0, 0.0, 1.0, 1.0]))).verify()
-    with pytest.raises(BundleError, match="a score is"):
+    with pytest.raises(BundleError, match="has a score that is"):
         load_bundle(changed(lambda boxes: boxes[0].update(score=boxes[0]["score"] / 2))).verify()
     with pytest.raises(BundleError, match="label"):
         load_bundle(changed(lambda boxes: boxes[0].update(label=[1])))
@@ -98,7 +101,7 @@ def test_task_output_and_examples_belong_together(bundle: Path) -> None:
         content = json.loads(archive.read("model.json"))
     for change, message in (
         ({"task": "classification"}, "goes with 'classification'"),
-        ({"outputs": [{"kind": "masks"}]}, "'category' or 'boxes'"),
+        ({"outputs": [{"kind": "masks"}]}, "'boxes' or 'mask'"),
         (
             {"examples": [{"file": "examples/1.png", "label": "a", "actual": None, "probabilities": []}]},
             "another",
@@ -128,6 +131,27 @@ def test_the_command_line_names_boxes(
     assert f"{row['boxes'][0]['label']} " in capsys.readouterr().out
 
 
-def test_the_page_says_that_it_is_for_labels(bundle: Path) -> None:
-    with pytest.raises(BundleError, match="one label per photo"):
-        make_app(load_bundle(bundle))
+def test_the_page_lays_boxes_over_the_photo(learn: DetectionLearner, bundle: Path, tmp_path: Path) -> None:
+    predictor, file = load_bundle(bundle), photo(tmp_path, 3)
+    gradio: Any = SimpleNamespace(AnnotatedImage=lambda **_: None)
+    _, show = photos.SHOWN["boxes"](predictor, gradio)
+    picture, boxes = show(predictor.predict(file), str(file))
+    assert picture.size == (96, 160)
+    found = learn.predict(file).decoded
+    assert [label for _, label in boxes] == [f"{box.label} {box.score:.0%}" for box in found]
+    np.testing.assert_allclose([place for place, _ in boxes], [box.box for box in found], atol=1)
+
+
+SCRIPT = """
+import sys
+from wiggly import load_learner
+print(load_learner(sys.argv[1]).verify() < 1e-3)
+rooms = ("wiggly.train", "wiggly.interpret", "wiggly.vision.detection.learner", "wiggly.bundle.export")
+print([m for m in sys.modules if m.startswith(rooms)])
+"""
+
+
+def test_imports_no_training_code(bundle: Path) -> None:
+    command = [sys.executable, "-c", SCRIPT, str(bundle)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["True", "[]"]

@@ -11,7 +11,8 @@ import pytest
 from tests.bundle.support import manifest
 
 import wiggly.bundle.manifest as module
-from wiggly.bundle.manifest import VERSION, Score, manifest_schema, read_manifest, write_manifest
+from wiggly.bundle.manifest import VERSION, manifest_schema, read_manifest, write_manifest
+from wiggly.bundle.parts import CategoryOutput, Score
 from wiggly.errors import BundleError
 
 SCORE = Score(name="accuracy", value=0.9, n=210, interval=(0.85, 0.94), baseline=0.19, baseline_label="ant")
@@ -91,7 +92,7 @@ def test_refuses(text: str | bytes, part: str) -> None:
 
 
 def test_true_and_one_are_two_classes() -> None:
-    made = manifest(outputs=(module.CategoryOutput("category", (True, 1, "1"), "softmax"),))
+    made = manifest(outputs=(CategoryOutput("category", (True, 1, "1"), "softmax"),), examples=())
     assert [type(label) for label in read_manifest(write_manifest(made), "x").outputs[0].vocabulary] == [
         bool,
         int,

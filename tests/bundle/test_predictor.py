@@ -93,7 +93,7 @@ def test_bad_items(predictor: Predictor, tmp_path: Path) -> None:
 def test_worked_examples(predictor: Predictor) -> None:
     assert predictor.verify() <= 1e-6
     for example in predictor.examples:
-        assert predictor.predict(example.content).decoded == example.label
+        assert predictor.predict(example.content).decoded == example.answer.decoded
         assert example.actual in predictor.vocab
 
 
@@ -136,6 +136,16 @@ def test_nothing_is_unpickled(exported: Path, monkeypatch: pytest.MonkeyPatch) -
     for owner, name in [(pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")]:
         monkeypatch.setattr(owner, name, never)
     load_bundle(exported).verify()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_bundles_of_older_versions_are_read(exported: Path, tmp_path: Path, version: int) -> None:
+    def older(content: dict[str, Any]) -> None:
+        content["$schema"] = f"urn:wiggly:model:{version}"
+        content["version"] = version
+        del content["outputs"][0]["name"]  # of version 3
+
+    load_bundle(forge(exported, tmp_path / "x.wiggly", older)).verify()
 
 
 def test_missing_file(tmp_path: Path) -> None:

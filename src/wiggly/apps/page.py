@@ -1,37 +1,30 @@
-"""A web page for a model: drop a photo, or take one, and read what the model says.
+"""A web page for a model: drop a photo or fill in a form, and read what the model says.
 
 In: a bundle. Out: a Gradio page, served from this machine; it loads nothing from elsewhere and keeps no photo
-for longer than an hour. Read next: `../bundle/predictor.py`, which answers.
+for longer than an hour. Read next: `photos.py`, `forms.py` and `liked.py`, one for each kind of input;
+`../bundle/predictor.py`, which answers.
 """
 
 from __future__ import annotations
 
-import base64
 import errno
-import io
 import os
 import signal
 import socket
 import threading
 import webbrowser
-from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from html import escape
 from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-from PIL import Image
-
-from wiggly.bundle.manifest import Label, Score
+from wiggly.apps.photos import photo_page
 from wiggly.bundle.predictor import Predictor, load_bundle
-from wiggly.errors import ArgumentError, BundleError, DependencyError, ItemError, WigglyError
+from wiggly.errors import ArgumentError, DependencyError
 
 __all__ = ["make_app", "serve"]
 
-TOP = 5  # label bars
-LISTED = 1_000  # classes named at the foot of the page
 PORTS_TRIED = 100
 LARGEST_UPLOAD = "50mb"  # a 50-megapixel camera's JPEG is half of that
 KEPT_SECONDS = 3600  # Gradio stores uploads in a temporary folder; they are deleted when this old
@@ -46,7 +39,8 @@ FONTS = [
 ]  # the visitor's own: nothing to load
 
 STYLE = """
-.gradio-container { max-width: 960px !important; margin: 0 auto !important; }
+.gradio-container { max-width: min(960px, 100vw) !important; margin: 0 auto !important; }
+.gradio-container .table-wrap { max-width: 100%; overflow-x: auto; }
 #head .html-container, #foot .html-container, #notice .html-container { padding: 0; }
 #head h1 { font-size: 1.9rem; line-height: 1.2; margin: 0.6rem 0 0.2rem; overflow-wrap: anywhere; }
 #head p, #foot p { margin: 0.3rem 0; }
@@ -57,6 +51,12 @@ STYLE = """
 #notice p { border-left: 4px solid #d97706; background: #d9770618; border-radius: 4px; padding: 0.7rem 0.9rem;
 margin: 0;
   overflow-wrap: anywhere; }
+#answer.block:has(ol), #answer.block:has(strong) { padding-top: 1.8rem; }
+#answer strong { font-size: 1.9rem; line-height: 1.2; }
+#answer ol { padding-left: 1.6rem; margin: 0.3rem 0; list-style: decimal; }
+#answer li { padding: 0.15rem 0; overflow-wrap: anywhere; }
+#answer span { opacity: 0.7; }
+#form .form { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); background: none; }
 #answer h2 { overflow-wrap: anywhere; }
 .gallery-item .container { width: 96px !important; height: 96px !important; max-height: none; }
 .gallery-item .container img { width: 100%; height: 100%; object-fit: cover; }
@@ -74,47 +74,24 @@ def make_app(predictor: Predictor) -> Any:
 
     Raises:
         DependencyError: Gradio is not installed.
-        BundleError: The model says something else than one label per photo.
     """
-    manifest = predictor.manifest
-    if manifest.task != "classification":
-        raise BundleError(
-            "the page shows one label per photo",
-            f"{manifest.title!r} is a model for {manifest.task}",
-            "Use `wiggly predict`, or `load_bundle(path).predict(photo)` in Python.",
-        )
-    gradio = _import_gradio()
+    gradio, manifest = _import_gradio(), predictor.manifest
     with gradio.Blocks(
         title=manifest.title,
         analytics_enabled=False,
         delete_cache=(CLEANING_SECONDS, KEPT_SECONDS),
         fill_width=False,
     ) as app:
-        gradio.HTML(_head(predictor), elem_id="head", padding=False)
-        with gradio.Row():
-            with gradio.Column():
-                photo = gradio.Image(
-                    label="Photo",
-                    sources=["upload", "webcam", "clipboard"],
-                    image_mode=None,
-                    format="png",  # of the examples: without loss, so that they come out exactly as recorded
-                    height=380,
-                    elem_id="photo",
-                    buttons=["fullscreen"],
-                )
-            with gradio.Column():
-                notice = gradio.HTML(visible=False, elem_id="notice", padding=False)
-                answer = gradio.Label(label="The model says", num_top_classes=TOP, elem_id="answer")
-        # Without `preprocess` the uploaded file itself arrives: the model's own reader turns, converts and
-        # scales it.
-        answering = _answer_function(predictor, gradio)
-        photo.change(
-            answering, photo, [answer, notice], preprocess=False, api_name="predict", show_progress="minimal"
-        )
-        if predictor.examples:
-            pictures = [[Image.open(io.BytesIO(example.content))] for example in predictor.examples]
-            gradio.Examples(pictures, photo, label="Photos it had not trained on", cache_examples=False)
-        gradio.HTML(_foot(predictor), elem_id="foot", padding=False)
+        if manifest.inputs[0].kind == "image":
+            photo_page(predictor, gradio)
+        elif manifest.inputs[0].kind == "pairs":
+            from wiggly.apps.liked import liked_page
+
+            liked_page(predictor, gradio)
+        else:
+            from wiggly.apps.forms import form_page
+
+            form_page(predictor, gradio)
     return app
 
 
@@ -237,88 +214,4 @@ def _free_port(host: str, port: int) -> int:
         f"one of the ports {port} to {port + PORTS_TRIED - 1} must be free",
         "all are in use",
         "Pass another `port`.",
-    )
-
-
-def _answer_function(
-    predictor: Predictor, gradio: ModuleType
-) -> Callable[[dict[str, Any] | None], tuple[Any, Any]]:
-    names = _names(predictor.vocab)
-
-    def predict(photo: dict[str, Any] | None) -> tuple[dict[str, float] | None, Any]:
-        """Probabilities by label, and a notice when the file cannot be used."""
-        if photo is None:
-            return None, gradio.HTML(visible=False)
-        try:
-            probs = predictor.predict(_source(photo)).probs
-        except WigglyError as error:
-            return None, gradio.HTML(f'<p role="alert">{_complaint(error, photo)}</p>', visible=True)
-        return dict(zip(names, probs.tolist(), strict=True)), gradio.HTML(visible=False)
-
-    return predict
-
-
-def _source(photo: dict[str, Any]) -> str | bytes:
-    """The uploaded file as it is. Gradio has checked that the path lies in its upload folder."""
-    url = photo.get("url") or ""
-    if url.startswith("data:"):
-        return base64.b64decode(url.partition(",")[2])
-    return str(photo["path"])
-
-
-def _complaint(error: WigglyError, photo: dict[str, Any]) -> str:
-    """What a visitor should know; Gradio shows it as HTML."""
-    name = photo.get("orig_name") or "This"
-    reason = (
-        error.reason if isinstance(error, ItemError) else error.received
-    )  # without the path on this machine
-    return escape(
-        f"{name} cannot be read as a photo: {reason}. Try another one; JPEG, PNG and WebP files work."
-    )
-
-
-def _names(vocab: list[Label]) -> list[str]:
-    """Labels as text; those that read alike (`True` and "True") are told apart."""
-    times = Counter(map(str, vocab))
-    return [str(label) if times[str(label)] == 1 else repr(label) for label in vocab]
-
-
-def _head(predictor: Predictor) -> str:
-    manifest = predictor.manifest
-    description = f"<p>{escape(manifest.description)}</p>" if manifest.description else ""
-    score = score_line(manifest.score) if manifest.score else "Nobody has measured how often it is right."
-    return f'<h1>{escape(manifest.title)}</h1>{description}<p class="score">{escape(score)}</p>'
-
-
-def score_line(score: Score) -> str:
-    """The validation score in one honest sentence.
-
-    Example:
-        >>> print(score_line(Score("accuracy", 0.938, 210, (0.897, 0.964), 0.19, "Abyssinian")))
-        Right on 93.8 % of 210 photos it had not trained on (95 % interval 89.7 to 96.4 %); always answering
-        “Abyssinian” would get 19.0 %.
-    """
-    low, high = score.interval
-    return (
-        (
-            f"Right on {score.value:.1%} of {score.n:,} photos it had not trained on "
-            f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %); "
-            f"always answering “{score.baseline_label}” would get {score.baseline:.1%}."
-        )
-        .replace("%", " %")
-        .replace("  %", " %")
-    )
-
-
-def _foot(predictor: Predictor) -> str:
-    names, manifest = _names(predictor.vocab), predictor.manifest
-    more = f", and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    listed = escape(", ".join(names[:LISTED]) + more)
-    terms = f" Terms of use: {escape(manifest.licence)}." if manifest.licence else ""
-    return (
-        f"<details><summary>It knows {len(names):,} classes and answers with one of them whatever the photo "
-        f"shows</summary>"
-        f"<p>{listed}</p></details>"
-        f"<p>Photos stay on the machine that serves this page and are deleted after an hour.{terms} "
-        f"Made with wiggly {escape(manifest.wiggly)} on {escape(manifest.created[:10])}.</p>"
     )

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from wiggly.bundle.manifest import FileEntry, Manifest, read_manifest, write_manifest
+from wiggly.bundle.manifest import Manifest, read_manifest, write_manifest
+from wiggly.bundle.parts import FileEntry
 from wiggly.errors import BundleError, StorageError
 
 __all__ = ["Archive", "describe_file", "is_bundle", "read_archive", "write_archive"]

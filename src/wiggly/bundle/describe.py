@@ -1,6 +1,6 @@
-"""What a learner's parts are called in `model.json`, or an error that says which part cannot travel as data.
+"""What is measured and noted when a bundle is written: the score, metrics, versions, what trains it.
 
-In: a trained learner. Out: the fields of a `Manifest`. Read next: `export.py`, which writes them.
+In: a trained learner. Out: fields of a `Manifest`. Read next: `export.py`, which writes them.
 """
 
 from __future__ import annotations
@@ -10,108 +10,35 @@ import platform
 import sys
 import warnings
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from wiggly.bundle.manifest import CategoryOutput, ImageInput, Score, Step
-from wiggly.bundle.predictor import preprocess, read_preprocessing
-from wiggly.data.base import brought_transforms
-from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock
-from wiggly.data.dataset import Dataset
-from wiggly.data.transform import Transform, is_active, transform_names
+from wiggly.bundle.parts import Score
 from wiggly.errors import BadItemsError, BundleError
 from wiggly.interpret.score import score_against
-from wiggly.vision.augment import Normalize
-from wiggly.vision.blocks import ImageBlock
 
 if TYPE_CHECKING:
+    from wiggly.records import Predictions
     from wiggly.train.learner import Learner
 
 __all__ = [
-    "describe_input",
+    "accuracy_score",
     "describe_model",
-    "describe_output",
     "last_metrics",
-    "measure_score",
     "measured_metrics",
+    "rmse_score",
+    "training_targets",
     "versions",
     "wiggly_version",
 ]
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "opencv-python-headless", "safetensors")
 
-
-def describe_input(learn: Learner) -> ImageInput:
-    """The image the model takes and the validation side of its transforms.
-
-    Raises:
-        BundleError: The input is no single image, or a transform is a function of the user's.
-    """
-    blocks = learn.dls.input_blocks
-    if len(blocks) != 1 or not isinstance(blocks[0], ImageBlock):
-        raise BundleError(
-            "a bundle needs loaders with one ImageBlock as their input",
-            f"these have {[block.name for block in blocks] or 'no blocks'}",
-            "Build them with `ImageDataLoaders` or a `DataBlock(blocks=(ImageBlock, CategoryBlock), ...)`.",
-        )
-    if blocks[0].stored_channels is not None:
-        raise BundleError(
-            "a bundle needs pictures in colour or grey",
-            f"the ImageBlock reads {blocks[0].stored_channels} channels as they are stored",
-            "Such inputs cannot be exported yet: keep the weights with `learn.save`.",
-        )
-    loader = learn.dls.valid
-    of_targets = brought_transforms(learn.dls.target_blocks)  # a picture alone has no use for them
-    steps: list[Step] = []
-    for transform in (*loader.dataset.item_tfms, *loader.batch_tfms):
-        if transform in of_targets or isinstance(transform, Normalize):  # the model has the statistics
-            continue
-        if is_active(transform, train=False):
-            steps.append(_describe_transform(transform))
-    channels = blocks[0].channels
-    described = ImageInput(kind="image", channels=channels, size=None, preprocessing=tuple(steps))
-    return ImageInput(kind="image", channels=channels, size=_size(described), preprocessing=tuple(steps))
-
-
-def _describe_transform(transform: Any) -> Step:
-    if isinstance(transform, Transform) and type(transform).__module__.startswith("wiggly."):
-        return Step(transform.name, transform.arguments())
-    raise BundleError(
-        "every transform must be one of wiggly's, so that the bundle is data and runs no code",
-        f"`{transform_names([transform])[0]}` is one of your own",
-        "Replace it by one of `wiggly.vision.augment`, apply it to the files before training, or, if only "
-        "training needs it, give it the attribute `split_idx = 0`.",
-    )
-
-
-def _size(described: ImageInput) -> tuple[int, int] | None:
-    """Height and width after preprocessing, found by trying two shapes; None where the file decides."""
-    block, transforms = read_preprocessing(described)
-    wide, tall = (
-        preprocess(np.zeros(shape, np.uint8), block, transforms).shape[1:] for shape in [(60, 90), (110, 70)]
-    )
-    return (int(wide[0]), int(wide[1])) if wide == tall else None
-
-
-def describe_output(learn: Learner) -> CategoryOutput:
-    """The vocabulary and the activation.
-
-    Raises:
-        BundleError: The target is not one category.
-    """
-    blocks = learn.dls.target_blocks
-    if (
-        len(blocks) != 1
-        or not isinstance(blocks[0], CategoryBlock)
-        or isinstance(blocks[0], MultiCategoryBlock)
-    ):
-        raise BundleError(
-            "a bundle needs one CategoryBlock as its target, or the blocks of `detection_learner`",
-            f"the targets are {[block.name for block in blocks] or 'unknown'}",
-            "Other targets cannot be exported yet: keep the weights with `learn.save`.",
-        )
-    return CategoryOutput(kind="category", vocabulary=tuple(blocks[0].vocab), activation="softmax")
+#: Training targets looked at where they are not all in memory, and resamples of a bootstrap.
+MOST_TARGETS, RESAMPLES = 1 << 16, 1_000
 
 
 def describe_model(learn: Learner) -> dict[str, Any]:
@@ -122,37 +49,78 @@ def describe_model(learn: Learner) -> dict[str, Any]:
     """
     if learn.model_config is None:
         raise BundleError(
-            "a bundle needs a network that can be built again from its name",
+            "a bundle needs a network that can be built again from its description",
             f"`{type(learn.model).__name__}` is one of your own",
-            "Use `vision_learner` with the name of a timm or torchvision network; the weights of your own "
-            "network can be kept with `learn.save`.",
+            "Use `vision_learner`, `unet_learner`, `detection_learner` or `tabular_learner`; the weights of "
+            "your own network can be kept with `learn.save`.",
         )
     return learn.model_config
 
 
-def measure_score(learn: Learner) -> Score | None:
+def accuracy_score(learn: Learner) -> Score | None:
     """Accuracy beside the constant answer, by one pass over the validation set.
 
     Returns:
         The score; None, with a warning, when the validation photos cannot be read any more: a trained
         model must not be lost because they have been moved.
     """
-    try:
-        found = learn.predict_loader(learn.dls.valid)
-    except BadItemsError as error:
-        warnings.warn(f"exported without a score: {error.received}", stacklevel=3)
+    found = _predicted(learn)
+    if found is None or found.targets is None:
         return None
-    if found.targets is None or len(found.positions) == 0:
-        return None
-    vocabulary, usual = learn.dls.vocab, _most_frequent(learn.dls.train.dataset)
+    vocabulary = learn.dls.target_blocks[0].vocab or []
+    usual = int(training_targets(learn).bincount().argmax())
     score = score_against(found.targets.numpy(), found.probs.argmax(-1).numpy(), usual)
     low, high = score.interval
     return Score("accuracy", score.accuracy, score.n, (low, high), score.baseline, vocabulary[usual])
 
 
-def _most_frequent(dataset: Dataset) -> int:
+def rmse_score(learn: Learner) -> Score | None:
+    """Root mean square error of a single number beside always answering the training mean.
+
+    Returns:
+        The score, its interval by bootstrap over the items (percentiles; Efron & Tibshirani, "An
+        Introduction to the Bootstrap", 1993, chapter 13); None for several numbers.
+    """
+    found = _predicted(learn)
+    if found is None or found.targets is None or found.targets.numel() != len(found.positions):
+        return None
+    targets = found.targets.flatten().double()
+    squares = (found.probs.flatten().double() - targets).square().numpy()
+    mean = float(training_targets(learn).double().mean())
+    random, n = np.random.default_rng(0), len(squares)
+    means = [squares[random.integers(0, n, n)].mean() for _ in range(RESAMPLES)]
+    low, high = np.sqrt(np.quantile(means, (0.025, 0.975))).tolist()
+    values = [math.sqrt(squares.mean()), low, high, float((targets - mean).square().mean().sqrt()), mean]
+    if not all(map(math.isfinite, values)):
+        return None
+    return Score("rmse", values[0], n, (low, high), values[3], mean)
+
+
+def _predicted(learn: Learner) -> Predictions | None:
+    try:
+        found = learn.predict_loader(learn.dls.valid)
+    except BadItemsError as error:
+        warnings.warn(f"exported without a score: {error.received}", stacklevel=5)
+        return None
+    return found if len(found.positions) else None
+
+
+def training_targets(learn: Learner, place: int = 0) -> Tensor:
+    """The encoded training targets, first axis items; of a table that is streamed, many of them.
+
+    Args:
+        learn: The learner.
+        place: Of the target block that is meant.
+    """
+    loader = learn.dls.train
+    dataset: Any = loader.dataset
+    kept: Any = getattr(dataset, "targets", None)
+    if isinstance(kept, tuple):
+        return cast("tuple[Tensor, ...]", kept)[place].cpu()
+    if not hasattr(dataset, "raw_targets"):
+        return loader.look(MOST_TARGETS).targets[place].cpu()
     block = dataset.blocks[dataset.n_inp]
-    return int(np.bincount([int(block.encode(block.load(raw))) for raw in dataset.raw_targets]).argmax())
+    return torch.stack([block.encode(block.load(raw)) for raw in dataset.raw_targets])
 
 
 def last_metrics(learn: Learner) -> dict[str, float]:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from wiggly.bundle.manifest import Label
+from wiggly.bundle.parts import Label
+from wiggly.bundle.readers import spread
 from wiggly.data.dataset import Dataset
 from wiggly.errors import DataError
 
@@ -42,8 +43,7 @@ def choose_examples(dataset: Dataset, n: int) -> Iterator[tuple[bytes, Label]]:
         by_class.setdefault(label, []).append(position)
     order = dataset.vocab if dataset.vocab is not None else list(by_class)
     present = [label for label in order if label in by_class]
-    spread = dict.fromkeys(int(i) for i in np.linspace(0, len(present) - 1, min(n, len(present))).round())
-    for index in spread:
+    for index in spread(len(present), n):
         for position in by_class[present[index]]:
             content = _read(dataset, position)
             if content is not None:
@@ -51,18 +51,19 @@ def choose_examples(dataset: Dataset, n: int) -> Iterator[tuple[bytes, Label]]:
                 break
 
 
-def choose_pictures(dataset: Dataset, n: int) -> Iterator[bytes]:
-    """Up to `n` items of a data set as example files, evenly spread over it; unreadable ones are left out.
+def choose_pictures(dataset: Dataset, n: int) -> Iterator[tuple[bytes, Any]]:
+    """Up to `n` items of a data set as example files with their labels, evenly spread over it; unreadable
+    ones are left out. A target that lies on the picture, or is a file, is left out (None).
 
     Args:
         dataset: Images, with targets of any kind.
         n: How many, at least 0.
     """
-    spread = dict.fromkeys(int(i) for i in np.linspace(0, len(dataset) - 1, min(n, len(dataset))).round())
-    for position in spread:
+    plain = not dataset.blocks[dataset.n_inp].drawn_over
+    for position in spread(len(dataset), n):
         content = _read(dataset, position)
         if content is not None:
-            yield content
+            yield content, dataset.raw(position, dataset.n_inp) if plain else None
 
 
 def _read(dataset: Dataset, position: int) -> bytes | None:

@@ -9,44 +9,26 @@ from __future__ import annotations
 import copy
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import nn
 
+from wiggly.bundle.answers import answer_of, describe_outputs
 from wiggly.bundle.archive import describe_file, is_bundle, read_archive, write_archive
-from wiggly.bundle.boxes import describe_boxes, work_out_boxes
-from wiggly.bundle.describe import (
-    describe_input,
-    describe_model,
-    describe_output,
-    last_metrics,
-    measure_score,
-    measured_metrics,
-    versions,
-    wiggly_version,
-)
-from wiggly.bundle.examples import choose_examples, choose_pictures
-from wiggly.bundle.manifest import (
-    FORMAT,
-    VERSION,
-    WEIGHTS,
-    BoxesOutput,
-    BoxExample,
-    CategoryOutput,
-    Example,
-    ImageInput,
-    Label,
-    Manifest,
-)
-from wiggly.bundle.predictor import predictor_of, preprocess, read_preprocessing, run_model
+from wiggly.bundle.describe import describe_model, versions, wiggly_version
+from wiggly.bundle.manifest import FORMAT, VERSION, WEIGHTS, Manifest
+from wiggly.bundle.parts import WorkedOut
+from wiggly.bundle.predictor import Predictor
+from wiggly.bundle.readers import reader_of, reader_to_describe
+from wiggly.bundle.runner import Runner
 from wiggly.errors import BundleError, StorageError
+from wiggly.records import Prediction
 from wiggly.train.checkpoint import replacing
-from wiggly.vision.detection.learner import DetectionLearner
 
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
@@ -70,18 +52,18 @@ def export_bundle(
 ) -> Path:
     """Write a learner as one file that `load_bundle`, `wiggly predict` and `wiggly app` run.
 
-    The bundle holds no code, no training data and no labelling function. It does hold a few validation photos
-    as worked examples, made small and without their metadata. The validation set is predicted once, for the
-    score it carries.
+    The bundle holds no code, no training data and no labelling function. It does hold a few validation items
+    as worked examples: photos, made small and without their metadata, or rows of the table. The validation
+    set is predicted once, for the score it carries.
 
     Args:
-        learn: A learner of `vision_learner` with one image in and one category out, or of
-            `detection_learner`.
+        learn: A learner of `vision_learner`, `unet_learner`, `detection_learner` or `tabular_learner`, with
+            one target: one or several labels, numbers, points, a mask, labelled boxes; of a table also more.
         path: The file to write, exactly as given, whatever its suffix. A bundle that is there is replaced.
         title: Name for people; by default that of the file.
         description: A few sentences for people.
         licence: SPDX identifier of the terms for using the model.
-        examples: Number of validation photos to put in, of different classes; 0 keeps all photos private.
+        examples: Number of validation items to put in, of different classes; 0 keeps all of them private.
         overwrite: Replace what is at `path` even if it is no bundle.
 
     Returns:
@@ -104,28 +86,29 @@ def export_bundle(
     """
     place = Path(path).expanduser()
     _check_place(place, overwrite)
-    finds = isinstance(learn, DetectionLearner)
-    output = describe_boxes(learn) if finds else describe_output(learn)
-    config, image = describe_model(learn), describe_input(learn)
+    reads, outputs, config = reader_to_describe(learn), describe_outputs(learn), describe_model(learn)
+    taken, answer = reads.describe(learn), answer_of(outputs)
     model = _frozen_copy(learn.model)
-    pictures = _pictures(learn, examples, finds)
-    files = {WEIGHTS: _weights(model), **{name: content for name, (content, _) in pictures.items()}}
+    runner = Runner(reader_of(taken, "this learner"), model, answer)
+    worked, files = _worked_examples(learn, runner, examples)
+    files = {WEIGHTS: _weights(model), **files}
+    score, metrics = answer.measure(learn)
     manifest = Manifest(
         format=FORMAT,
         version=VERSION,
         wiggly=wiggly_version(),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        task="detection" if finds else "classification",
+        task=reads.task or answer.task,
         title=_title(place) if title is None else title,
-        inputs=(image,),
-        outputs=(output,),
+        inputs=(taken,),
+        outputs=outputs,
         model=config,
         files={name: describe_file(content) for name, content in files.items()},
-        examples=tuple(_answers(learn, model, image, output, pictures)),
+        examples=worked,
         description=description,
         licence=licence,
-        score=None if finds else measure_score(learn),
-        metrics=measured_metrics(learn) if finds else last_metrics(learn),
+        score=score,
+        metrics=metrics,
         versions=versions(),
     )
     _write_proved(place, manifest, files)
@@ -179,59 +162,40 @@ def _weights(model: nn.Module) -> bytes:
     return save_tensors(tensors)
 
 
-def _pictures(learn: Learner, n: int, finds: bool) -> dict[str, tuple[bytes, Label | None]]:
-    """Example files by name, with the label the data gives them."""
-    dataset = learn.dls.valid.dataset
-    chosen = (
-        ((content, None) for content in choose_pictures(dataset, n)) if finds else choose_examples(dataset, n)
-    )
-    return {f"examples/{i}.png": pair for i, pair in enumerate(chosen, 1)}
-
-
-def _answers(
-    learn: Learner,
-    model: nn.Module,
-    image: ImageInput,
-    output: CategoryOutput | BoxesOutput,
-    pictures: Mapping[str, tuple[bytes, Label | None]],
-) -> Sequence[Example | BoxExample]:
-    if isinstance(output, CategoryOutput):
-        return _work_out(learn, model, image, output, pictures)
-    contents = {name: content for name, (content, _) in pictures.items()}
-    return work_out_boxes(learn, model, image, output, contents, LEARNER_TOLERANCE)
-
-
-def _work_out(
-    learn: Learner,
-    model: nn.Module,
-    image: ImageInput,
-    output: CategoryOutput,
-    pictures: Mapping[str, tuple[bytes, Label | None]],
-) -> list[Example]:
-    """What the learner's own network answers for each example file, read the way the bundle's reader will."""
-    block, transforms = read_preprocessing(image)
-    worked: list[Example] = []
-    for name, (content, actual) in pictures.items():
-        probs = run_model(model, preprocess(content, block, transforms)[None], output.activation)[0]
-        if not bool(torch.isfinite(probs).all()):
+def _worked_examples(
+    learn: Learner, runner: Runner, n: int
+) -> tuple[tuple[WorkedOut, ...], dict[str, bytes]]:
+    """Worked examples and their files: what the network answers for each, read the way the bundle's reader
+    will."""
+    by_class = type(runner.answer).by_class
+    worked: list[WorkedOut] = []
+    files: dict[str, bytes] = {}
+    for number, chosen in enumerate(reader_to_describe(learn).choose(learn, n, by_class), 1):
+        name = f"examples/{number}{chosen.suffix}"
+        found = runner.predict(chosen.content)
+        if not runner.answer.is_finite(found):
+            said = "" if chosen.actual is None else f" for one of {chosen.actual!r:.80}"
             raise BundleError(
                 "a model must answer with numbers",
-                f"it answers NaN for a photo of {actual!r}: training has diverged",
+                f"it answers NaN{said}: training has diverged",
                 "Load an earlier state with `learn.load`, or train again with a smaller rate.",
             )
-        _compare(learn, content, probs, actual)
-        label = output.vocabulary[int(probs.argmax())]
-        worked.append(Example(name, label, actual, tuple(round(p, 8) for p in probs.tolist())))
-    return worked
+        _compare(learn, runner, chosen.content, found)
+        example, more = runner.answer.work_out(name, found, chosen.actual)
+        worked.append(example)
+        files |= {name: chosen.content, **more}
+    return tuple(worked), files
 
 
-def _compare(learn: Learner, content: bytes, probs: Tensor, actual: Label | None) -> None:
+def _compare(learn: Learner, runner: Runner, content: bytes, found: Prediction) -> None:
     """The same file through `learn.predict`: another activation or way of reading files would show here."""
-    difference = float((learn.predict(content).probs.float().cpu() - probs).abs().max())
+    answer = runner.answer
+    wanted = answer.of_learner(learn.predict(runner.reader.item_of(content)))
+    difference = answer.apart(wanted, found, LEARNER_TOLERANCE)
     if not difference <= LEARNER_TOLERANCE:
         raise BundleError(
             "a bundle must answer as its learner does",
-            f"for a photo of {actual!r} their probabilities differ by {difference:.2g}",
+            f"for a validation item its answer {answer.unlike(difference)}",
             "Use a loss with the usual activation of its target (softmax for one category).",
         )
 
@@ -240,4 +204,4 @@ def _write_proved(place: Path, manifest: Manifest, files: Mapping[str, bytes]) -
     """Write aside, read back, run the worked examples, and only then take the name."""
     with replacing(place) as aside:
         write_archive(aside, manifest, files)
-        predictor_of(read_archive(aside), name="this learner").verify()
+        Predictor(read_archive(aside), name="this learner").verify()

@@ -2,7 +2,7 @@
 
 In: the text of a `model.json`. Out: a `Manifest`, checked field by field, and back. The JSON Schema beside
 this file (`model.schema.json`) is generated from these classes: `python -m wiggly.bundle.manifest` writes it
-again, a test notices when it is stale. Read next: `archive.py`, the file around it.
+again, a test notices when it is stale. Read next: `parts.py`, the pieces; `archive.py`, the file around it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,30 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeAlias, cast
+from typing import Annotated, Any, Literal, NoReturn, cast
 
+from wiggly.bundle.parts import (
+    BoxExample,
+    CategoryOutput,
+    Example,
+    FileEntry,
+    Input,
+    Label,
+    LabelsExample,
+    LabelsOutput,
+    MaskExample,
+    NumbersExample,
+    NumbersOutput,
+    Output,
+    PairInput,
+    PointsExample,
+    PointsOutput,
+    Score,
+    SeveralExample,
+    TableInput,
+    Task,
+    WorkedOut,
+)
 from wiggly.bundle.schema import Rule, SchemaError, from_json, schema_of, to_json
 from wiggly.errors import BundleError
 
@@ -21,17 +43,7 @@ __all__ = [
     "SCHEMA_ID",
     "VERSION",
     "WEIGHTS",
-    "BoxExample",
-    "BoxesOutput",
-    "CategoryOutput",
-    "Example",
-    "FileEntry",
-    "FoundBox",
-    "ImageInput",
-    "Label",
     "Manifest",
-    "Score",
-    "Step",
     "manifest_schema",
     "read_manifest",
     "write_manifest",
@@ -41,7 +53,7 @@ FORMAT = "wiggly-bundle"
 
 #: Version of the format. Any change of the fields raises it, so an older wiggly never silently ignores one
 #: that matters.
-VERSION = 2
+VERSION = 3
 
 #: A name, not an address: nothing is ever fetched.
 SCHEMA_ID = f"urn:wiggly:model:{VERSION}"
@@ -49,110 +61,31 @@ SCHEMA_ID = f"urn:wiggly:model:{VERSION}"
 #: The file of the bundle that holds the weights.
 WEIGHTS = "weights.safetensors"
 
-#: A class as the user calls it.
-Label: TypeAlias = str | int | float | bool
+#: Which kind of output each task has.
+TASKS: dict[Task, str] = {
+    "classification": "category",
+    "multilabel": "labels",
+    "regression": "numbers",
+    "recommendation": "numbers",
+    "keypoints": "points",
+    "detection": "boxes",
+    "segmentation": "mask",
+    "several": "several",
+}
 
+#: Which worked examples go with each kind of output.
+EXAMPLES: dict[str, type[Any]] = {
+    "category": Example,
+    "labels": LabelsExample,
+    "numbers": NumbersExample,
+    "points": PointsExample,
+    "boxes": BoxExample,
+    "mask": MaskExample,
+    "several": SeveralExample,
+}
 
-@dataclass(frozen=True)
-class FileEntry:
-    """A file of the bundle, other than model.json."""
-
-    sha256: Annotated[str, Rule("SHA-256 of the content, lower-case hex.", pattern="[0-9a-f]{64}")]
-    bytes: Annotated[int, Rule("Length of the content in bytes.", minimum=0)]
-
-
-@dataclass(frozen=True)
-class Step:
-    """A transform or block, by the name it is found by and its arguments."""
-
-    name: Annotated[str, Rule("Class name.")]
-    args: Annotated[dict[str, Any], Rule("Arguments that make an equal one.")]
-
-
-@dataclass(frozen=True)
-class ImageInput:
-    """An image the model takes, and how a file becomes one."""
-
-    kind: Literal["image"]
-    channels: Annotated[int, Rule("3 for colour (RGB), 1 for grey.", minimum=1)]
-    size: Annotated[
-        tuple[int, int] | None,
-        Rule("Height and width in pixels after preprocessing; null: as the file has it."),
-    ]
-    preprocessing: Annotated[
-        tuple[Step, ...],
-        Rule("Transforms from file to image, in order, as they act when nothing is drawn at random."),
-    ]
-    range: Annotated[
-        tuple[float, float], Rule("Values of black and white; the model normalises by itself.")
-    ] = (0.0, 1.0)
-
-
-@dataclass(frozen=True)
-class CategoryOutput:
-    """One class out of a vocabulary."""
-
-    kind: Literal["category"]
-    vocabulary: Annotated[
-        tuple[Label, ...], Rule("The classes, in the order of the model's outputs.", items=(2, None))
-    ]
-    activation: Annotated[
-        Literal["softmax", "sigmoid", "none"], Rule("From the model's outputs to probabilities.")
-    ]
-
-
-@dataclass(frozen=True)
-class BoxesOutput:
-    """Any number of boxes, each with one class out of a vocabulary and a score."""
-
-    kind: Literal["boxes"]
-    vocabulary: Annotated[
-        tuple[Label, ...], Rule("The classes by the number the model gives them.", items=(1, None))
-    ]
-    min_score: Annotated[float, Rule("Boxes with a lower score are left out.", minimum=0)]
-
-
-@dataclass(frozen=True)
-class Example:
-    """A worked example: an input file and what the model must answer for it."""
-
-    file: Annotated[str, Rule("Name of the input file in the bundle.")]
-    label: Annotated[Label, Rule("The class the model predicts.")]
-    actual: Annotated[Label | None, Rule("The class the data gives it, when known.")]
-    probabilities: Annotated[tuple[float, ...], Rule("Activated outputs, in the order of the vocabulary.")]
-
-
-@dataclass(frozen=True)
-class FoundBox:
-    """One thing found in a picture."""
-
-    label: Annotated[Label, Rule("What it is.")]
-    score: Annotated[float, Rule("How sure the model is, 0 to 1.", minimum=0)]
-    box: Annotated[
-        tuple[float, float, float, float],
-        Rule("x1, y1, x2, y2 in pixels of the picture as the file has it, upright."),
-    ]
-
-
-@dataclass(frozen=True)
-class BoxExample:
-    """A worked example of a detector: an input file and the boxes the model must find in it."""
-
-    kind: Literal["boxes"]
-    file: Annotated[str, Rule("Name of the input file in the bundle.")]
-    boxes: Annotated[tuple[FoundBox, ...], Rule("What the model finds, best first.")]
-
-
-@dataclass(frozen=True)
-class Score:
-    """How good the model was on photos it had not trained on."""
-
-    name: Annotated[str, Rule("What was measured: accuracy.")]
-    value: Annotated[float, Rule("Share of right answers, 0 to 1.", minimum=0)]
-    n: Annotated[int, Rule("Number of validation items.", minimum=1)]
-    interval: Annotated[tuple[float, float], Rule("95 % confidence interval of the value (Wilson).")]
-    baseline: Annotated[float, Rule("The same share for always answering `baseline_label`.", minimum=0)]
-    baseline_label: Annotated[Label, Rule("The most frequent class in training.")]
+#: Which kinds of output may stand beside others.
+TOGETHER = ("category", "labels", "numbers")
 
 
 @dataclass(frozen=True)
@@ -163,21 +96,18 @@ class Manifest:
     version: Annotated[int, Rule("Version of this format.", minimum=1)]
     wiggly: Annotated[str, Rule("Version of the wiggly that wrote the bundle.")]
     created: Annotated[str, Rule("Time of writing, UTC.", pattern=r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")]
-    task: Literal["classification", "detection"]
+    task: Task
     title: Annotated[str, Rule("Name for people.")]
-    inputs: Annotated[tuple[ImageInput, ...], Rule("What goes in.", items=(1, 1))]
-    outputs: Annotated[tuple[CategoryOutput | BoxesOutput, ...], Rule("What comes out.", items=(1, 1))]
+    inputs: Annotated[tuple[Input, ...], Rule("What goes in.", items=(1, 1))]
+    outputs: Annotated[tuple[Output, ...], Rule("What comes out.", items=(1, None))]
     model: Annotated[
         dict[str, Any],
-        Rule(
-            "The network: what `wiggly.vision.models.build_model`, or for detection "
-            "`wiggly.vision.detection.models.build_detector`, rebuilds it from."
-        ),
+        Rule("The network: what the `build_model` of its room (vision, detection, tabular) makes it from."),
     ]
     files: Annotated[
         dict[str, FileEntry], Rule("Every file of the bundle but model.json and its hash, by name.")
     ]
-    examples: Annotated[tuple[Example | BoxExample, ...], Rule("Worked examples.")] = ()
+    examples: Annotated[tuple[WorkedOut, ...], Rule("Worked examples.")] = ()
     description: Annotated[str, Rule("A few sentences for people.")] = ""
     licence: Annotated[str | None, Rule("SPDX identifier of the terms for using the model.")] = None
     score: Annotated[Score | None, Rule("Validation score.")] = None
@@ -194,7 +124,7 @@ def manifest_schema() -> dict[str, Any]:
 
     Example:
         >>> manifest_schema()["$id"]
-        'urn:wiggly:model:2'
+        'urn:wiggly:model:3'
     """
     schema = schema_of(Manifest)
     schema["properties"] = {"$schema": {"enum": [SCHEMA_ID]}, **schema["properties"]}
@@ -258,22 +188,82 @@ def _newer(name: str, version: int, writer: str) -> BundleError:
 
 def _check_whole(manifest: Manifest) -> None:
     """What no single field can say."""
-    output = manifest.outputs[0]
-    vocabulary = output.vocabulary
-    if len({(type(label), label) for label in vocabulary}) != len(vocabulary):
-        raise SchemaError("outputs[0].vocabulary", "a list of different classes", "one class twice")
-    if output.kind != {"classification": "category", "detection": "boxes"}[manifest.task]:
-        raise SchemaError("outputs[0].kind", f"one that goes with {manifest.task!r}", repr(output.kind))
+    outputs, taken = manifest.outputs, manifest.inputs[0]
+    kind = outputs[0].kind if len(outputs) == 1 else "several"
+    if kind != TASKS[manifest.task]:
+        raise SchemaError("outputs[0].kind", f"one that goes with {manifest.task!r}", repr(kind))
+    for i, output in enumerate(outputs):
+        _check_output(output, f"outputs[{i}]")
+        if kind == "several" and output.kind not in TOGETHER:
+            raise SchemaError(f"outputs[{i}].kind", "one that goes with others", repr(output.kind))
+    if isinstance(taken, TableInput):
+        _check_columns(taken)
+        if kind in ("points", "boxes", "mask"):
+            raise SchemaError("inputs[0].kind", "'image' for places in a picture", "'table'")
+    if isinstance(taken, PairInput) != (manifest.task == "recommendation"):
+        raise SchemaError("inputs[0].kind", f"one that goes with {manifest.task!r}", repr(taken.kind))
     if WEIGHTS not in manifest.files:
         raise SchemaError("files", f"a table with {WEIGHTS!r} in it", f"{sorted(manifest.files)}")
     for i, example in enumerate(manifest.examples):
-        if example.file not in manifest.files:
-            raise SchemaError(f"examples[{i}].file", "one of `files`", repr(example.file))
-        if isinstance(example, Example) != (output.kind == "category"):
-            raise SchemaError(f"examples[{i}]", f"an example of {manifest.task}", "one of another task")
-        if isinstance(example, Example) and len(example.probabilities) != len(vocabulary):
-            found = f"{len(example.probabilities)} entries"
-            raise SchemaError(f"examples[{i}].probabilities", f"a list of {len(vocabulary)} entries", found)
+        _check_examples(example, manifest, f"examples[{i}]")
+
+
+def _check_output(output: Output, where: str) -> None:
+    labels: tuple[Label, ...] = getattr(output, "vocabulary", ())
+    if len({(type(label), label) for label in labels}) != len(labels):
+        raise SchemaError(f"{where}.vocabulary", "a list of different classes", "one class twice")
+    if isinstance(output, NumbersOutput) and not len(output.names) == len(output.low) == len(output.high):
+        raise SchemaError(where, "numbers with a name, low and high each", "lists of other lengths")
+
+
+def _check_columns(table: TableInput) -> None:
+    names = [column.name for column in (*table.categories, *table.numbers)]
+    if len(set(names)) != len(names) or not names:
+        raise SchemaError("inputs[0]", "columns with different names, at least 1", f"{names!r:.60}")
+    numbers = {column.name for column in table.numbers}
+    for i, column in enumerate(table.categories):
+        if column.flag_of is not None and column.flag_of not in numbers:
+            where = f"inputs[0].categories[{i}].flag_of"
+            raise SchemaError(where, "the name of a number", repr(column.flag_of))
+
+
+def _check_examples(example: WorkedOut, manifest: Manifest, where: str) -> None:
+    """An example, and those it is made of."""
+    if not isinstance(example, EXAMPLES[TASKS[manifest.task]]):
+        raise SchemaError(where, f"an example of {manifest.task}", "one of another task")
+    parts = example.answers if isinstance(example, SeveralExample) else (example,)
+    if len(parts) != len(manifest.outputs):
+        raise SchemaError(f"{where}.answers", f"{len(manifest.outputs)} answers", f"{len(parts)}")
+    for part, output in zip(parts, manifest.outputs, strict=True):
+        if not isinstance(part, EXAMPLES[output.kind]):
+            raise SchemaError(where, f"an example of {output.kind}", "one of another kind")
+        _check_example(part, output, manifest, where)
+    if example.file not in manifest.files:
+        raise SchemaError(f"{where}.file", "one of `files`", repr(example.file))
+
+
+def _check_example(example: WorkedOut, output: Output, manifest: Manifest, where: str) -> None:
+    for name in ("file", "mask"):
+        file = getattr(example, name, None)
+        if file is not None and file not in manifest.files:
+            raise SchemaError(f"{where}.{name}", "one of `files`", repr(file))
+    for name, wanted in _lengths(output).items():
+        found = len(getattr(example, name))
+        if found != wanted:
+            raise SchemaError(f"{where}.{name}", f"a list of {wanted} entries", f"{found} entries")
+    if isinstance(example, Example) and isinstance(output, CategoryOutput):
+        known = {(type(label), label) for label in output.vocabulary}
+        if (type(example.label), example.label) not in known:
+            raise SchemaError(f"{where}.label", "one of the vocabulary", repr(example.label))
+
+
+def _lengths(output: Output) -> dict[str, int]:
+    """How many entries the lists of a worked example have."""
+    if isinstance(output, CategoryOutput | LabelsOutput):
+        return {"probabilities": len(output.vocabulary)}
+    if isinstance(output, NumbersOutput):
+        return {"values": len(output.names)}
+    return {"points": output.n} if isinstance(output, PointsOutput) else {}
 
 
 def _parse(text: str | bytes, name: str) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from cyclopts import App, CycloptsError
 
 from wiggly import __version__
 from wiggly.cli.checking import data
+from wiggly.cli.cleaning import clean
 from wiggly.cli.comparing import compare
+from wiggly.cli.notebook import notebook
 from wiggly.cli.options import command_line
 from wiggly.cli.running import run
 from wiggly.cli.training import lr_find, report, train
@@ -33,6 +35,7 @@ FIRST_STEPS = """Example:
     wiggly train photos          # photos/cat/1.jpg, photos/dog/2.jpg, ...
     wiggly predict photos.wiggly new.jpg
     wiggly app photos.wiggly     # a web page: drop a photo, read the label
+    wiggly train people.csv --target income
 """
 
 TRAIN_EXAMPLES = """Example:
@@ -41,12 +44,14 @@ TRAIN_EXAMPLES = """Example:
     wiggly train pets/images --label-regex '^(.+)_\\d+\\.jpg$'
     wiggly train scans --arch resnet10t --no-pretrained --size 64 --no-flip
     wiggly train photos --arch resnet34 --weights resnet34.safetensors
+    wiggly train people.csv --target income --epochs 5
 """
 
 PREDICT_EXAMPLES = """Example:
 
     wiggly predict photos.wiggly new.jpg another.png
     wiggly predict photos.wiggly inbox/ --json > labels.json
+    wiggly predict people.wiggly new_people.csv > answers.csv
 """
 
 APP_EXAMPLES = """Example:
@@ -92,9 +97,13 @@ OPTIONS = {
     "`archs`": "--archs NAME,NAME",
     "`budget`": '--budget "10 min"',
     "bs=": "--bs NUMBER",
+    "`y_names`": "--target COLUMN",
+    "`cat_names` and `cont_names`": "--categories and --numbers COLUMN,COLUMN",
     "size=": "--size PIXELS",
+    "`edits`": "--edits FILE",
 }
-OPTION_VERBS = ("train", "lr-find", "report", "data", "compare")
+CLEAN_VERBS = ("apply", "status", "restore", "merge", "undo", "redo")
+OPTION_VERBS = ("train", "lr-find", "report", "data", "compare", "clean")
 
 app = App(
     name="wiggly",
@@ -112,6 +121,8 @@ app.command(report, help_epilogue=REPORT_EXAMPLES)
 app.command(lr_find, help_epilogue=LR_FIND_EXAMPLES)
 app.command(compare, help_epilogue=COMPARE_EXAMPLES)
 app.command(data)
+app.command(clean)
+app.command(notebook)
 app.command(run, help_epilogue=RUN_EXAMPLES)
 
 
@@ -149,8 +160,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _verb(words: Sequence[str]) -> str:
     """The command the words begin with, and a blank; nothing when there is no such command."""
-    if list(words[:2]) == ["data", "check"]:
-        return "data check "
+    if words and words[0] == "clean":
+        return f"clean {words[1]} " if len(words) > 1 and words[1] in CLEAN_VERBS else "clean "
+    if list(words[:2]) == ["data", "check"] or (words and words[0] == "notebook" and len(words) > 1):
+        return f"{words[0]} {words[1]} "
     return (
         f"{words[0]} "
         if words and words[0] in {"train", "predict", "app", "report", "lr-find", "compare", "data", "run"}

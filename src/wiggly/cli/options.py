@@ -39,6 +39,7 @@ command_line: ContextVar[tuple[str, ...]] = ContextVar("command_line", default=(
 VALID_NAMES = ("valid", "val", "validation", "test")
 DEFAULT_VALID_PCT = 0.2
 LARGEST_BATCH = 64
+DEFAULT_ARCH = "convnext_tiny"
 
 
 @Parameter(name="*", group="Labels and split")
@@ -62,8 +63,8 @@ class LabelOptions:
     valid_pct: Annotated[
         float | None,
         Parameter(
-            help="Share of the pictures kept for validation, drawn at random. Default: sub-folders `train` "
-            "and `valid` (or `val`) when both exist, else 0.2."
+            help="Share of the pictures, or rows, kept for validation, drawn at random. Default: sub-folders "
+            "`train` and `valid` (or `val`) when both exist, else 0.2."
         ),
     ] = None
     seed: Annotated[int, Parameter(help="Decides the split and every random draw.")] = 42
@@ -77,7 +78,10 @@ class PictureOptions:
     size: Annotated[int, Parameter(help="Side in pixels the model sees.")] = 224
     bs: Annotated[
         int | None,
-        Parameter(help="Pictures per training step. Default: 64, fewer when there are few pictures."),
+        Parameter(
+            help="Pictures, or rows, per training step. Default: 64 pictures, up to 512 rows; fewer when "
+            "there are few."
+        ),
     ] = None
     flip: Annotated[
         bool, Parameter(help="Mirror pictures at random in training; not for letters or digits.")
@@ -89,7 +93,13 @@ class PictureOptions:
 class ModelOptions:
     """Which network is trained, and what it starts from."""
 
-    arch: Annotated[str, Parameter(help="Any timm name, or a torchvision one.")] = "convnext_tiny"
+    arch: Annotated[
+        str | None,
+        Parameter(
+            help="For pictures any timm name, or a torchvision one (default: convnext_tiny); for tables mlp "
+            "or tabm (default: mlp)."
+        ),
+    ] = None
     pretrained: Annotated[
         bool,
         Parameter(
@@ -175,7 +185,7 @@ def make_learner(dls: DataLoaders, options: ModelOptions, path: Path) -> Learner
 
     return vision_learner(
         dls,
-        options.arch,
+        options.arch or DEFAULT_ARCH,
         pretrained=options.pretrained,
         weights=options.weights,
         metrics=[error_rate, accuracy],
@@ -183,9 +193,11 @@ def make_learner(dls: DataLoaders, options: ModelOptions, path: Path) -> Learner
     )
 
 
-def default_bundle(folder: Path) -> Path:
-    """`photos.wiggly` in the working folder, for `photos`, `data/photos/` and even `.`."""
-    return Path(f"{folder.resolve().name or 'model'}.wiggly")
+def default_bundle(source: Path) -> Path:
+    """`photos.wiggly` in the working folder, for `photos`, `data/photos/` and even `.`; `people.wiggly` for
+    `people.csv`."""
+    place = source.resolve()
+    return Path(f"{(place.stem if place.is_file() else place.name) or 'model'}.wiggly")
 
 
 def check_target(path: Path, ours: bool, force: bool) -> None:

@@ -6,6 +6,7 @@ Read next: `wiggly/run/rent.py`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from wiggly import __version__
+from wiggly.errors import ArgumentError
 
 __all__ = ["run"]
 
@@ -55,6 +57,7 @@ def run(
     from wiggly.train.checkpoint import atomic_write
 
     place, job = parse_place(on, spot), read_job(command)
+    _check(command, job.bundle, workdir, disk)
     extra = "[distributed]" if place.count > 1 else ""
     packages = [install or f"wiggly{extra}=={__version__}", *_pins()]
     file = job.bundle.with_name(f"{job.bundle.stem}.sky.yaml")
@@ -68,6 +71,27 @@ def run(
         return 0
     rent(job, Terms(place, yes, keep), write_task)
     return 0
+
+
+def _check(command: Sequence[str], bundle: Path, workdir: Path | None, disk: int | None) -> None:
+    """Finds out here what would else come to light on a machine that bills.
+
+    Raises:
+        CycloptsError: The command is not understood; printed.
+        ArgumentError: A folder or number cannot be, or the result has no place here.
+    """
+    from wiggly.bundle.archive import is_bundle
+    from wiggly.cli import app
+    from wiggly.cli.options import check_target
+
+    app.parse_args(list(command), exit_on_error=False)
+    check_target(bundle, ours=is_bundle(bundle), force="--force" in command)
+    if workdir is not None and not workdir.is_dir():
+        raise ArgumentError(
+            "`--workdir` must be a folder", f"there is no folder '{workdir}'", "Check the path."
+        )
+    if disk is not None and disk < 1:
+        raise ArgumentError("`--disk` must be at least 1 GB", f"it is {disk}", "Leave it out, or pass 100.")
 
 
 def _pins() -> list[str]:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wiggly.bundle.predictor import Predictor, read_preprocessing
+from wiggly.bundle.parts import ImageInput
+from wiggly.bundle.pictures import read_preprocessing
+from wiggly.bundle.predictor import Predictor
 from wiggly.cli.options import DEFAULT_VALID_PCT, LabelOptions, check_labels, valid_folder
 from wiggly.data.block import DataBlock
 from wiggly.data.blocks import Block, CategoryBlock
@@ -53,13 +55,14 @@ def scored_learner(predictor: Predictor, folder: Path, options: LabelOptions, ev
         DataError: There are no pictures.
         LabelError: A label is not one of the bundle's.
     """
-    if predictor.manifest.task != "classification":
+    taken = predictor.manifest.inputs[0]
+    if predictor.manifest.task != "classification" or not isinstance(taken, ImageInput):
         raise ArgumentError(
             "a model is scored here by one label per picture",
             f"{predictor.manifest.title!r} is a model for {predictor.manifest.task}",
             "Score it in Python: `learn.validate()`, `learn.report()`.",
         )
-    image, transforms = read_preprocessing(predictor.manifest.inputs[0])
+    image, transforms = read_preprocessing(taken)
     labelled = _find(folder, options)
     blocks: tuple[Block, Block] = (image, CategoryBlock(predictor.vocab, sort=False))
     if everything:

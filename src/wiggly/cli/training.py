@@ -1,7 +1,8 @@
-"""The verbs that need labelled pictures: `train`, `lr-find` and `report`.
+"""The verbs that need labelled pictures or a table: `train`, `lr-find` and `report`.
 
-In: a folder and options. Out: a bundle, a report and a summary, or rates, or a report of an existing bundle.
-Read next: `using.py`, what is done with a bundle afterwards.
+In: a folder or a table, and options. Out: a bundle, a report and a summary, or rates, or a report of an
+existing bundle. Read next: `tables.py`, what is made of a table; `using.py`, what is done with a bundle
+afterwards.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -29,6 +30,14 @@ from wiggly.cli.options import (
     default_bundle,
     make_learner,
     make_loaders,
+)
+from wiggly.cli.outcome import say_result, say_what, summary_of, write_page
+from wiggly.cli.tables import (
+    TableOptions,
+    is_table,
+    make_table_learner,
+    refuse_table_options,
+    table_lr,
 )
 from wiggly.errors import ArgumentError, StorageError, WigglyError
 from wiggly.interpret.markup import is_report
@@ -56,14 +65,20 @@ Force = Annotated[
 
 
 def train(
-    folder: Annotated[Path, Parameter(help="The labelled pictures, e.g. photos/cat/1.jpg.")],
+    source: Annotated[
+        Path,
+        Parameter(
+            help="The labelled pictures, a folder with e.g. photos/cat/1.jpg; or a table, a .csv or .parquet "
+            "file."
+        ),
+    ],
     /,
     *,
     epochs: Annotated[
-        int, Parameter(help="Passes over the pictures; 0 only writes the bundle and the report.")
+        int, Parameter(help="Passes over the pictures or rows; 0 only writes the bundle and the report.")
     ] = 3,
     lr: Annotated[float | None, Parameter(help="Peak learning rate; `wiggly lr-find` suggests one.")] = None,
-    out: Annotated[Path | None, Parameter(help="The bundle to write. Default: FOLDER.wiggly here.")] = None,
+    out: Annotated[Path | None, Parameter(help="The bundle to write. Default: SOURCE.wiggly here.")] = None,
     report: Annotated[
         Path | None, Parameter(help="The report to write. Default: report.html beside it.")
     ] = None,
@@ -81,8 +96,9 @@ def train(
     labels: LabelOptions = LabelOptions(),  # noqa: B008 - frozen
     pictures: PictureOptions = PictureOptions(),  # noqa: B008
     model: ModelOptions = ModelOptions(),  # noqa: B008
+    tables: TableOptions = TableOptions(),  # noqa: B008
 ) -> int:
-    """Trains on a folder of labelled pictures; writes a bundle and a report.
+    """Trains on a folder of labelled pictures, or on a table; writes a bundle and a report.
 
     Returns:
         0; 130 after Ctrl-C, which leaves a checkpoint, as anything does that ends a run early.
@@ -91,13 +107,12 @@ def train(
         raise ArgumentError("`--epochs` must be at least 0", f"it is {epochs}", "Pass --epochs 3, say.")
     if lr is not None and lr <= 0:
         raise ArgumentError("`--lr` must be above 0", f"it is {lr}", "Leave it out, or see `wiggly lr-find`.")
-    bundle = out or default_bundle(folder)
+    bundle = out or default_bundle(source)
     page = report or bundle.parent / "report.html"
     check_target(bundle, ours=is_bundle(bundle), force=force)
     check_target(page, ours=is_report(page), force=force)
     from wiggly.bundle.export import export_bundle
     from wiggly.data.basics import set_seed
-    from wiggly.interpret.report import write_report
     from wiggly.train.resume.kept import forget, kept_file
 
     start = time.monotonic()
@@ -105,29 +120,29 @@ def train(
     with text_on_stderr(json):
         if bundle.exists():
             print(f"'{bundle}' is there already; this run will replace it when it is done.")
-        learn = make_learner(make_loaders(folder, labels, pictures), model, bundle.parent)
+        learn = _learner(source, labels, pictures, model, tables, bundle.parent)
         learn.model_dir = f"models/{bundle.stem}"  # so that runs of several bundles are kept side by side
         learn.command = shlex.join(["wiggly", *command_line.get()])
-        _say_what(learn)
+        say_what(learn)
         kept = kept_file(learn)
         _find_kept(learn, kept, resume, epochs)
         try:
-            _fit(learn, epochs, lr, pretrained=bool(model.pretrained or model.weights))
+            _fit(learn, epochs, lr, model, table=is_table(source))
             learn.engine.once(lambda: export_bundle(learn, bundle, overwrite=force))
-            learn.engine.once(lambda: write_report(learn, page, overwrite=force))
+            written = learn.engine.once(lambda: write_page(learn, page, force))
         except (KeyboardInterrupt, SystemExit, WigglyError):
             _say_kept(kept)
             raise
         learn.engine.once(lambda: forget(kept, bundle.parent))
-        summary = learn.engine.once(lambda: _summary(learn, bundle, page, time.monotonic() - start))
-        _say_result(summary)
+        summary = learn.engine.once(lambda: summary_of(learn, bundle, written, time.monotonic() - start))
+        say_result(summary)
     if json and learn.engine.is_main:
         print(json_format.dumps(summary, indent=2))
     return 0
 
 
 def lr_find(
-    folder: Annotated[Path, Parameter(help="The labelled pictures.")],
+    source: Annotated[Path, Parameter(help="The labelled pictures, or a table.")],
     /,
     *,
     plot: Annotated[Path | None, Parameter(help="Draw loss over rate into this picture file.")] = None,
@@ -136,6 +151,7 @@ def lr_find(
     labels: LabelOptions = LabelOptions(),  # noqa: B008
     pictures: PictureOptions = PictureOptions(),  # noqa: B008
     model: ModelOptions = ModelOptions(),  # noqa: B008
+    tables: TableOptions = TableOptions(),  # noqa: B008
 ) -> int:
     """Tries rising learning rates for a moment and suggests which to train with; nothing is kept."""
     from wiggly.train.lr_find import minimum, slide, steep, valley
@@ -146,7 +162,7 @@ def lr_find(
 
     set_seed(labels.seed)
     with text_on_stderr(json):
-        learn = make_learner(make_loaders(folder, labels, pictures), model, Path())
+        learn = _learner(source, labels, pictures, model, tables, Path())
         found = learn.lr_find(show_plot=plot is not None, suggest_funcs=(valley, slide, steep, minimum))
         if plot is not None:
             save_figure(plot)
@@ -231,15 +247,18 @@ def text_on_stderr(json: bool) -> Generator[None]:
 
 def _find_kept(learn: Learner, kept: Path, resume: bool, epochs: int) -> None:
     """Goes on with what a run before has left, or puts it aside: it may have been forgotten."""
-    there = learn.engine.once(kept.exists)
+    from wiggly.train.resume.kept import is_kept, put_aside, read_kept
+
+    there = learn.engine.once(lambda: is_kept(kept))
     if resume and not there:
         print(f"There is no run to go on with in '{kept.parent}', so this one begins anew.", flush=True)
     elif resume and epochs == 0:
-        learn.load(kept, with_opt=False)
+        found = learn.engine.once(lambda: read_kept(kept))
+        assert found is not None
+        learn.load(found.path, with_opt=False)
         print(f"The model is the one that was kept in '{kept}'.", flush=True)
     elif there and not resume and epochs:
-        aside = kept.with_name(f"earlier-{kept.name}")
-        learn.engine.once(lambda: kept.replace(aside))
+        aside = learn.engine.once(lambda: put_aside(kept))
         print(
             "A run of this model was stopped before its end; --resume would go on with it. This one begins "
             f"anew; the other was moved to '{aside}'.",
@@ -247,11 +266,27 @@ def _find_kept(learn: Learner, kept: Path, resume: bool, epochs: int) -> None:
         )
 
 
-def _fit(learn: Learner, epochs: int, lr: float | None, pretrained: bool) -> None:
+def _learner(
+    source: Path,
+    labels: LabelOptions,
+    pictures: PictureOptions,
+    model: ModelOptions,
+    tables: TableOptions,
+    path: Path,
+) -> Learner:
+    if is_table(source):
+        return make_table_learner(source, tables, labels, pictures, model, path)
+    refuse_table_options(tables, source)
+    return make_learner(make_loaders(source, labels, pictures), model, path)
+
+
+def _fit(learn: Learner, epochs: int, lr: float | None, model: ModelOptions, table: bool) -> None:
     """Trains: random weights by one cycle, pretrained ones by fine-tuning; a run is always kept."""
     if epochs == 0:
         return
-    if pretrained:
+    if table:
+        learn.fit_one_cycle(epochs, lr or table_lr(model.arch), resume=True)
+    elif model.pretrained or model.weights:
         learn.fine_tune(epochs, lr or FINE_TUNE_LR, resume=True)
     else:
         learn.fit_one_cycle(epochs, lr or FROM_SCRATCH_LR, resume=True)
@@ -259,7 +294,9 @@ def _fit(learn: Learner, epochs: int, lr: float | None, pretrained: bool) -> Non
 
 def _say_kept(kept: Path) -> None:
     """Says how to go on with a run that ends early."""
-    if not kept.exists():  # nothing was trained yet
+    from wiggly.train.resume.kept import is_kept
+
+    if not is_kept(kept):  # nothing was trained yet
         return
     words = [word for word in command_line.get() if word != "--resume"]
     use = _without(words, "--epochs")
@@ -281,48 +318,6 @@ def _without(words: Sequence[str], *options: str) -> str:
         elif word.partition("=")[0] not in options:
             kept.append(word)
     return shlex.join(kept)
-
-
-def _say_what(learn: Learner) -> None:
-    """One line on the data, before the progress of training begins."""
-    dls = learn.dls
-    print(
-        f"{len(dls.train_ds):,} training and {len(dls.valid_ds):,} validation pictures of {dls.c} classes: "
-        f"{', '.join(map(str, dls.vocab[:8]))}{', ...' if dls.c > 8 else ''}",
-        flush=True,
-    )
-
-
-def _summary(learn: Learner, bundle: Path, page: Path, seconds: float) -> dict[str, Any]:
-    """What a program wants to know about a finished run; the score is the one the bundle carries."""
-    from wiggly.bundle.archive import read_archive
-
-    score = read_archive(bundle).manifest.score
-    return {
-        "bundle": str(bundle),
-        "report": str(page),
-        "classes": list(learn.dls.vocab),
-        "n_train": len(learn.dls.train_ds),
-        "n_valid": len(learn.dls.valid_ds),
-        "accuracy": score.value if score else None,
-        "interval": list(score.interval) if score else None,
-        "baseline": score.baseline if score else None,
-        "bad_items": dict(learn.dls.bad_items),
-        "seconds": round(seconds, 1),
-    }
-
-
-def _say_result(summary: dict[str, Any]) -> None:
-    """The score with its interval, where things are, and what to do next."""
-    if summary["accuracy"] is not None:
-        low, high = (100 * end for end in summary["interval"])
-        print(
-            f"\n{100 * summary['accuracy']:.1f} % of {summary['n_valid']:,} validation pictures right "
-            f"(95 % interval {low:.1f} to {high:.1f} %) after {summary['seconds']:.0f} s"
-        )
-    bundle = shlex.quote(summary["bundle"])
-    print(f"  report  {summary['report']}\n  model   {summary['bundle']}")
-    print(f"\nNext: wiggly predict {bundle} PICTURE    or    wiggly app {bundle}", flush=True)
 
 
 def save_figure(path: Path) -> None:

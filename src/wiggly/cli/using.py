@@ -1,7 +1,8 @@
 """The verbs that need a bundle and no labels: `predict` and `app`.
 
-In: a bundle, and files or an address. Out: labels, or a web page that is served until Ctrl-C. What it was
-made from is not needed any more. Read next: `wiggly/bundle/predictor.py`.
+In: a bundle, and files or an address. Out: predictions, or a web page that is served until Ctrl-C. What it
+was made from is not needed any more. Read next: `telling.py`, how a prediction is written;
+`wiggly/bundle/predictor.py`.
 """
 
 from __future__ import annotations
@@ -10,51 +11,62 @@ import json as json_format
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import Parameter
 
-from wiggly.errors import ArgumentError, WigglyError
+from wiggly.errors import ArgumentError, StorageError, WigglyError
 
 if TYPE_CHECKING:
     from wiggly.bundle.predictor import Predictor
+    from wiggly.bundle.rows import RowReader
 
 __all__ = ["predict", "serve"]
 
 
 def predict(
     bundle: Annotated[Path, Parameter(help="A model that `wiggly train` wrote.")],
-    files: Annotated[list[Path], Parameter(help="Pictures, or folders of pictures.")],
+    files: Annotated[
+        list[Path],
+        Parameter(
+            help="Pictures, or folders of pictures; for a model of a table .csv, .parquet or .json files."
+        ),
+    ],
     /,
     *,
     top: Annotated[
-        int, Parameter(help="How many of the likeliest labels to name for each picture (not for boxes).")
+        int, Parameter(help="How many of the likeliest labels to name, where one label is predicted.")
     ] = 1,
     json: Annotated[
         bool, Parameter(negative="", show_default=False, help="Print one JSON list on stdout.")
     ] = False,
+    masks: Annotated[
+        Path | None, Parameter(help="Folder to write predicted masks into, as PNGs of class indices.")
+    ] = None,
 ) -> int:
-    """Labels pictures with a trained model, or says where it finds what.
+    """Says what a trained model predicts; for a table prints it as CSV with more columns.
 
     Returns:
-        0, or 1 when some files could not be read; the others are labelled all the same.
+        0, or 1 when some files could not be read; the others are predicted all the same.
     """
     from wiggly.bundle.predictor import load_bundle
 
     if top < 1:
         raise ArgumentError("`--top` must be at least 1", f"it is {top}", "Leave it out, or pass --top 3.")
     predictor = load_bundle(bundle)
+    if predictor.manifest.inputs[0].kind != "image":
+        return _predict_tables(predictor, files, top, json)
+    if masks is not None:
+        _check_masks(predictor, masks)
     rows: list[dict[str, Any]] = []
-    failed = 0
     for file in _expanded(files):
-        row = _predicted(predictor, file, top)
-        failed += "error" in row
+        row = _predicted(predictor, file, top, masks)
         rows.append(row)
         if not json:
             _print_row(row)
     if json:
         print(json_format.dumps(rows, indent=2, ensure_ascii=False))
-    return 1 if failed else 0
+    return 1 if any("error" in row for row in rows) else 0
 
 
 def serve(
@@ -69,7 +81,7 @@ def serve(
         bool, Parameter(negative="", show_default=False, help="Open the page in a browser.")
     ] = False,
 ) -> int:
-    """Serves a web page where people drop a photo and read its label."""
+    """Serves a web page: people drop a photo, or fill in a form, and read what the model says."""
     from wiggly.apps.page import serve as serve_page
 
     serve_page(bundle, host=host, port=port, open_browser=open)
@@ -87,36 +99,61 @@ def _expanded(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _predicted(predictor: Predictor, file: Path, top: int) -> dict[str, Any]:
-    """One file's labels, likeliest first, or what a detector finds in it; or the reason why neither."""
+def _check_masks(predictor: Predictor, folder: Path) -> None:
+    if predictor.manifest.task != "segmentation":
+        raise ArgumentError(
+            "--masks is for a model that predicts masks",
+            f"{predictor.manifest.title!r} is a model for {predictor.manifest.task}",
+            "Leave it out.",
+        )
+    if not folder.is_dir():
+        raise StorageError("the folder of masks must exist", f"'{folder}' does not", f"mkdir -p {folder}")
+
+
+def _predicted(predictor: Predictor, file: Path, top: int, masks: Path | None) -> dict[str, Any]:
+    """What is predicted for one file, or the reason why nothing is."""
+    from wiggly.cli.telling import facts, write_mask
+
     try:
         found = predictor.predict(file)
     except WigglyError as error:
         return {"file": str(file), "error": str(error)}
-    if predictor.manifest.task == "detection":
-        boxes = [
-            (box.label, round(box.score, 6), [round(side, 2) for side in box.box]) for box in found.decoded
-        ]
-        return {
-            "file": str(file),
-            "boxes": [dict(zip(("label", "score", "box"), b, strict=True)) for b in boxes],
-        }
-    probabilities = found.probs
-    best = probabilities.argsort(descending=True)[:top].tolist()
-    labels = [{"label": predictor.vocab[i], "probability": round(float(probabilities[i]), 6)} for i in best]
-    return {"file": str(file), **labels[0], **({"labels": labels} if top > 1 else {})}
+    written = {} if masks is None else {"mask": str(write_mask(found, masks, file))}
+    return {"file": str(file), **facts(predictor, found, top), **written}
 
 
 def _print_row(row: dict[str, Any]) -> None:
+    from wiggly.cli.telling import line
+
     if "error" in row:
         print(f"error: {row['error']}", file=sys.stderr, flush=True)
-        return
-    if "boxes" in row:
-        named = [
-            f"{b['label']} {b['score']:.1%} at {','.join(f'{s:.0f}' for s in b['box'])}" for b in row["boxes"]
-        ]
-        print(f"{row['file']}: {'  '.join(named) or 'nothing found'}", flush=True)
-        return
-    labels = row.get("labels", [row])
-    answer = "  ".join(f"{found['label']} {found['probability']:.1%}" for found in labels)
-    print(f"{row['file']}: {answer}", flush=True)
+    else:
+        print(f"{row['file']}: {line(row)}", flush=True)
+
+
+def _predict_tables(predictor: Predictor, files: Sequence[Path], top: int, json: bool) -> int:
+    """All rows of all files on stdout: as one CSV, or as one JSON list."""
+    import pandas as pd
+
+    from wiggly.cli.telling import facts, predicted_table
+
+    failed, tables, rows = 0, list[Any](), list[dict[str, Any]]()
+    for file in files:
+        try:
+            if json:
+                found = enumerate(predictor.predict_batch(cast("Any", file)))
+                rows += [{"file": str(file), "row": i, **facts(predictor, one, top)} for i, one in found]
+            else:
+                tables.append(predicted_table(predictor, file))
+        except WigglyError as error:
+            failed = 1
+            print(f"error: '{file}': {error}", file=sys.stderr, flush=True)
+            continue
+        surprises = str(cast("RowReader", predictor.reader).surprises)
+        if surprises:
+            print(f"'{file}': {surprises}", file=sys.stderr, flush=True)
+    if json:
+        print(json_format.dumps(rows, indent=2, ensure_ascii=False, default=str))
+    elif tables:
+        pd.concat(tables, ignore_index=True).to_csv(sys.stdout, index=False)
+    return failed

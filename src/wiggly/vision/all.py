@@ -47,6 +47,7 @@ from wiggly.data.split import (
 from wiggly.data.transform import DisplayedTransform, ItemTransform, RandTransform, Transform
 from wiggly.interpret.attribution import grad_cam
 from wiggly.interpret.classification import ClassificationInterpretation
+from wiggly.interpret.compare import compare
 from wiggly.interpret.detection import DetectionInterpretation
 from wiggly.interpret.interpretation import Interpretation
 from wiggly.interpret.segmentation import SegmentationInterpretation
@@ -80,6 +81,7 @@ from wiggly.train.losses.core import (
     CrossEntropyLossFlat,
     LabelSmoothingCrossEntropy,
     MSELossFlat,
+    NoneReduce,
 )
 from wiggly.train.losses.pixels import CombinedLoss, DiceLoss, FocalLoss, FocalLossFlat
 from wiggly.train.lr_find import minimum, slide, steep, valley
@@ -94,6 +96,7 @@ from wiggly.train.metrics.core import (
     rmse,
     top_k_accuracy,
 )
+from wiggly.train.metrics.perplexity import Perplexity
 from wiggly.train.metrics.pixels import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
 from wiggly.train.metrics.whole_set import (
     BalancedAccuracy,
@@ -149,7 +152,7 @@ from wiggly.vision.learner import vision_learner
 from wiggly.vision.lighting import Brightness, Contrast, Hue, Saturation
 from wiggly.vision.loaders import ImageDataLoaders, SegmentationDataLoaders
 from wiggly.vision.mask import MaskBlock, PILMask
-from wiggly.vision.models import create_head, vision_model
+from wiggly.vision.models import create_body, create_head, vision_model
 from wiggly.vision.points import PointBlock
 from wiggly.vision.policy import RandAugment, TrivialAugment
 from wiggly.vision.resize import RandomResizedCrop, Resize, ResizeMethod
@@ -240,6 +243,7 @@ __all__ = [
     "MixedPrecision",
     "MultiCategoryBlock",
     "Muon",
+    "NoneReduce",
     "Normalize",
     "OptimWrapper",
     "PILImage",
@@ -248,6 +252,7 @@ __all__ = [
     "PadMode",
     "ParamScheduler",
     "Path",
+    "Perplexity",
     "Pipeline",
     "PointBlock",
     "Precision",
@@ -299,6 +304,8 @@ __all__ = [
     "aug_transforms",
     "combine_scheds",
     "combined_cos",
+    "compare",
+    "create_body",
     "create_head",
     "detection_learner",
     "dummy_eval",

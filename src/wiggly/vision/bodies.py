@@ -35,6 +35,7 @@ __all__ = [
     "spec_config",
 ]
 
+SIZE_STEP = 32
 NO_STATS: Stats = ((0.0,), (1.0,))
 
 
@@ -200,15 +201,24 @@ def size_error(traits: Traits, shape: Sequence[int], error: Exception) -> ModelE
             + (f" ({reason})" if reason else ""),
             "Resize the images, e.g. item_tfms=Resize(224), or pass another architecture",
         )
-    fix = f"Pass item_tfms=Resize({_side(traits.size)})"
-    if traits.size_argument:
-        size = _side((height, width))
-        fix += f', or build it for your size with arch_args={{"{traits.size_argument}": {size}}}'
-    return ModelError(
-        f"`{traits.label}` is made for images of {traits.size[0]}×{traits.size[1]} pixels",
-        f"got {height}×{width}" + (f" ({reason})" if reason else ""),
-        fix,
-    )
+    near = (_in_steps(height), _in_steps(width))
+    argument = f'arch_args={{"{traits.size_argument}": {_side(near)}}}' if traits.size_argument else ""
+    if traits.size == (height, width):  # it was built for this size, and cannot be
+        rule = f"`{traits.label}` must be able to take the images it is built for"
+        fix = f"Pass item_tfms=Resize({_side(near)})" + (f" and {argument}" if argument else "")
+    else:
+        rule = f"`{traits.label}` is made for images of {traits.size[0]}×{traits.size[1]} pixels"
+        fix = f"Pass item_tfms=Resize({_side(traits.size)})"
+        same = near == (height, width)
+        if argument:
+            fix += f", or build it for your size with {argument}" if same else ", or for a size near yours "
+            fix += "" if same else f"item_tfms=Resize({_side(near)}) and {argument}"
+    return ModelError(rule, f"got {height}×{width}" + (f" ({reason})" if reason else ""), fix)
+
+
+def _in_steps(side: int) -> int:
+    """The nearest size that halves five times, as nearly all networks do."""
+    return max(SIZE_STEP, round(side / SIZE_STEP) * SIZE_STEP)
 
 
 def _side(size: tuple[int, int]) -> str:

@@ -40,6 +40,9 @@ class AdaptiveConcatPool2d(nn.Module):
 class SigmoidRange(nn.Module):
     """A sigmoid stretched to `(low, high)`, for numbers whose range is known.
 
+    Raises:
+        ArgumentError: `low` is not below `high`.
+
     Example:
         >>> SigmoidRange(0, 10)(torch.zeros(1)).item()
         5.0
@@ -47,6 +50,10 @@ class SigmoidRange(nn.Module):
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
+        if not low < high:
+            raise ArgumentError(
+                "`y_range` must be two numbers, the lower one first", f"got {(low, high)}", "E.g. (0, 100)."
+            )
         self.low, self.high = low, high
 
     def forward(self, x: Tensor) -> Tensor:

@@ -39,9 +39,9 @@ __all__ = ["ImageDataLoaders", "LoaderOptions", "SegmentationDataLoaders"]
 class ImageDataLoaders(DataLoaders):
     """Constructors of loaders for labelled photos.
 
-    All take the options of `LoaderOptions` by name: `item_tfms`, `batch_tfms`, `img_cls`, `bs=64`, `val_bs`,
-    `shuffle`, `device`, `num_workers`, `max_bad`, `warp_on`, `cache`, `cache_path`, `cache_bytes`. `seed`
-    decides the random split, the order and all random draws. Models are saved in `path`.
+    All take the options of `LoaderOptions` by name: `item_tfms`, `batch_tfms`, `img_cls`, `edits`, `bs=64`,
+    `val_bs`, `shuffle`, `device`, `num_workers`, `max_bad`, `warp_on`, `cache`, `cache_path`, `cache_bytes`.
+    `seed` decides the random split, the order and all random draws. Models are saved in `path`.
     """
 
     @classmethod

@@ -32,6 +32,7 @@ __all__ = [
     "VisionModel",
     "body_groups",
     "build_model",
+    "create_body",
     "create_head",
     "model_config",
     "vision_model",
@@ -67,6 +68,30 @@ class VisionModel(nn.Sequential):
     def head(self) -> nn.Module:
         """The second part."""
         return self[1]
+
+
+def create_body(
+    arch: Any, n_in: int = 3, pretrained: bool = True, cut: Any = None, weights: Any = None
+) -> Body:
+    """Make a body alone: a network without its classifier, to put a head of one's own on.
+
+    Args:
+        arch: As for `vision_model`, and so are `n_in`, `pretrained`, `cut` and `weights`.
+
+    Returns:
+        A module that turns images `(n, n_in, h, w)` in [0, 1] into features `(n, n_features, h', w')`; it
+        normalises them itself. `body.n_features` says how many come out.
+
+    Raises:
+        ModelError: The architecture or its weights cannot be found.
+
+    Example:
+        >>> import torch
+        >>> body = create_body("test_resnet", pretrained=False)
+        >>> body(torch.rand(1, 3, 64, 64)).shape[1] == body.n_features
+        True
+    """
+    return make_body(arch, n_in, pretrained, weights, cut=cut)[0]
 
 
 def vision_model(

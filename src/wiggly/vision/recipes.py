@@ -19,6 +19,7 @@ from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBloc
 from wiggly.data.cache.keeping import CacheKind
 from wiggly.data.cache.store import Cache
 from wiggly.data.dataset import Getter
+from wiggly.data.edits.journal import Journal
 from wiggly.data.items import get_image_files
 from wiggly.data.loaders import DataLoaders
 from wiggly.data.split import Splitter
@@ -46,12 +47,14 @@ class LoaderOptions(TypedDict, total=False):
         item_tfms: Transforms of one sample.
         batch_tfms: More transforms; wiggly's own join those of one sample in one resampling.
         img_cls: `PILImage` (RGB, the default) or `PILImageBW` (grey).
+        edits: A journal of edits, or its path; see `DataBlock`.
         bs: This and the others are explained at `DataBlock.dataloaders`.
     """
 
     item_tfms: Any
     batch_tfms: Any
     img_cls: type[PILImage]
+    edits: str | Path | Journal | None
     bs: int
     val_bs: int | None
     shuffle: bool
@@ -91,6 +94,7 @@ def load_pictures(
         splitter=splitter,
         item_tfms=rest.pop("item_tfms", None),
         batch_tfms=rest.pop("batch_tfms", None),
+        edits=rest.pop("edits", None),
     )
     return block.dataloaders(source, path=path, seed=seed, **rest)
 
@@ -137,6 +141,8 @@ def remember(
     given |= {k: f"[{', '.join(transform_names(v))}]" for k, v in tfms.items() if v}
     others = {k: v for k, v in {"seed": seed, **options}.items() if k not in tfms and v is not None}
     others |= {k: v.kind for k, v in others.items() if isinstance(v, Cache)}
+    others |= {k: str(v.path) for k, v in others.items() if isinstance(v, Journal)}
+    others |= {k: str(v) for k, v in others.items() if isinstance(v, Path)}
     given |= {k: v.__name__ if isinstance(v, type) else repr(v) for k, v in others.items()}
     text = ", ".join(re.sub(r"^path=", "", f"{k}={v}") for k, v in given.items())
     dls.remember_call(f"dls = ImageDataLoaders.{name}({text})")

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from wiggly.data.blocks import CategoryBlock, RegressionBlock
+from wiggly.errors import ArgumentError
 from wiggly.train.engine import Engine
 from wiggly.train.learner import Learner
 from wiggly.train.loop import Callbacks, Momenta
@@ -22,6 +24,8 @@ from wiggly.train.optim.groups import Splitter
 from wiggly.train.optim.schedule import Rate
 from wiggly.vision.asking import channels, default_metric, image_size, outputs, statistics
 from wiggly.vision.decoder import unet_config, unet_groups, unet_model
+from wiggly.vision.mask import MaskBlock
+from wiggly.vision.points import PointBlock
 
 __all__ = ["unet_learner"]
 
@@ -98,7 +102,8 @@ def unet_learner(
     Raises:
         ModelError: The architecture or its weights cannot be found, do not fit, give no feature map, or
             cannot take images of this size.
-        ArgumentError: The number of outputs is not known.
+        ArgumentError: The number of outputs is not known, or less than that of the codes; or the targets are
+            one label or number per picture.
 
     Example:
         >>> import numpy as np
@@ -111,6 +116,8 @@ def unet_learner(
         >>> learn.predict(photos[7]).decoded.size
         (48, 32)
     """
+    if loss_func is None:
+        _check_targets(dls, n_out)
     model = unet_model(
         arch,
         outputs(dls) if n_out is None else n_out,
@@ -147,3 +154,20 @@ def unet_learner(
     if model.pretrained:
         learn.freeze()
     return learn
+
+
+def _check_targets(dls: Any, n_out: int | None) -> None:
+    """What the loss that belongs to the target block could not be computed from."""
+    for block in getattr(dls, "target_blocks", ()):
+        if isinstance(block, (CategoryBlock, RegressionBlock, PointBlock)):
+            raise ArgumentError(
+                "a U-Net needs a target for every pixel",
+                f"the target is a {type(block).__name__}",
+                "Use vision_learner(dls, arch), or a MaskBlock.",
+            )
+        if isinstance(block, MaskBlock) and n_out is not None and n_out < block.n_out:
+            raise ArgumentError(
+                "`n_out` must be at least the number of codes",
+                f"it is {n_out}, and there are {block.n_out}",
+                "Leave it out, or pass a loss_func for fewer outputs.",
+            )

@@ -22,6 +22,7 @@ from wiggly.train.optim.base import Adam
 from wiggly.train.optim.by_name import OptFunc
 from wiggly.train.optim.groups import Splitter
 from wiggly.train.optim.schedule import Rate
+from wiggly.train.predict import loader_at
 from wiggly.vision.asking import channels, image_size, statistics
 from wiggly.vision.boxes import BBoxBlock, BBoxLblBlock
 from wiggly.vision.detection.boxes import Numbering
@@ -122,7 +123,7 @@ class DetectionLearner(Learner):
             ncols: Columns of the grid.
             figsize: Inches.
         """
-        loader = self.dls[ds_idx] if dl is None else dl
+        loader = loader_at(self.dls, ds_idx) if dl is None else dl
         draw_detections(self, loader, self.min_score, max_n, shuffle, nrows, ncols, figsize)
 
 

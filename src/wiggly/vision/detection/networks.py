@@ -25,6 +25,7 @@ from torchvision.ops import FeaturePyramidNetwork, FrozenBatchNorm2d, MultiScale
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from wiggly.errors import ArgumentError, ModelError
+from wiggly.vision.networks import find_source
 from wiggly.vision.pyramid import Pyramid, Tap, maps_of
 from wiggly.vision.weights import no_weights_error, read_weights, require_download, shape_error
 
@@ -91,11 +92,22 @@ def find_detector(arch: Any) -> str:
     if name in known or name in FAMILIES:
         return name
     near = difflib.get_close_matches(name, known, 3, 0.3) or known
+    below = f'A network of images goes below one of them: "{FAMILIES[0]}", body="{name}".'
+    if not _is_body(arch):
+        below = f'With a body of your own: "{FAMILIES[0]}", body="resnet18".'
     raise ModelError(
         "`arch` must be one of torchvision's detectors of boxes, by its name or constructor",
         f"'{name}' is not one",
-        f'Nearest: {", ".join(near)}. A timm network goes below one of them: body="{name}".',
+        f"Nearest: {', '.join(near)}. {below}",
     )
+
+
+def _is_body(arch: Any) -> bool:
+    """Whether it is the name of a network of images."""
+    try:
+        return isinstance(arch, str) and find_source(arch).library != "own"
+    except ModelError:
+        return False
 
 
 def family_of(name: str) -> str:

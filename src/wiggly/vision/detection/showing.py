@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import Tensor
 
 from wiggly.data.loader import DataLoader
@@ -18,17 +17,15 @@ from wiggly.data.show import grid
 from wiggly.errors import DataError, ItemError
 from wiggly.records import Prediction
 from wiggly.train.predict import collect
-from wiggly.vision.detection.boxes import Detection
+from wiggly.vision.detection.found import detections
 from wiggly.vision.drawing import class_colours, draw_box, name_boxes
-from wiggly.vision.frame import Coordinates, from_unit, unit_to_pixels
-from wiggly.vision.image import LazyImage
+from wiggly.vision.frame import Coordinates, unit_to_pixels
 
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
 
-__all__ = ["detections", "draw_detections", "draw_found", "predict_boxes"]
+__all__ = ["draw_detections", "draw_found", "predict_boxes"]
 
-CORNERS = [0, 1, 2, 1, 2, 3, 0, 3]  # the four corners of x1, y1, x2, y2
 TRUE_COLOUR = "#00c853"
 
 
@@ -45,33 +42,6 @@ def predict_boxes(learn: Learner, item: Any, min_score: float) -> Prediction:
     kept = (scores >= min_score) & (scores > 0)
     found = detections(boxes[kept], labels[kept], scores[kept], picture, learn.dls.vocab)
     return Prediction(found, labels[kept], scores[kept])
-
-
-def detections(
-    boxes: Tensor, labels: Tensor, scores: Tensor, picture: LazyImage, vocab: Sequence[Any]
-) -> list[Detection]:
-    """Boxes in [-1, 1] as a person reads them.
-
-    Args:
-        boxes: `(k, 4)`.
-        labels: `(k,)`.
-        scores: `(k,)`.
-        picture: What the model saw; boxes come in the pixels of its source.
-        vocab: Labels by number.
-    """
-    found = _in_source(boxes, picture)
-    rows = zip(found.tolist(), labels.tolist(), scores.tolist(), strict=True)
-    return [Detection(vocab[label], score, (box[0], box[1], box[2], box[3])) for box, label, score in rows]
-
-
-def _in_source(boxes: Tensor, picture: LazyImage) -> Coordinates:
-    """`(k, 4)` in pixels of the picture as it was given, clipped to it."""
-    corners = boxes.double().numpy()[:, CORNERS].reshape(-1, 2)
-    back = None if picture.geometry is None else np.linalg.inv(picture.geometry.matrix).astype(np.float64)
-    moved = from_unit(corners, picture.size, back).reshape(-1, 4, 2)
-    height, width = picture.source.height, picture.source.width
-    around = np.concatenate([moved.min(1), moved.max(1)], axis=1)
-    return np.clip(around, 0, (width, height, width, height))
 
 
 def draw_detections(
