@@ -233,6 +233,8 @@ def test_unknown_options_name_those_there_are() -> None:
         digit_learner().compile(mode="fast")
     with pytest.raises(ArgumentError, match="inductor"):
         CompiledForward(backend="nothing")
+    with pytest.raises(ArgumentError, match="`dynamic` must be True or False; got 'x'"):
+        CompiledForward(dynamic="x")  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -35,6 +35,21 @@ def test_other_models_leave_batches_as_they_are() -> None:
     assert engine.to_device(Batch((torch.zeros(2, 3, 4, 5),), (), [0, 1])).inputs[0].is_contiguous()
 
 
+def test_a_convolution_that_oneDNN_spoils_in_channels_last_stays_as_it_is() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 48, 1, stride=2, bias=False), nn.Conv2d(48, 8, 3))
+    model = model.to(memory_format=torch.channels_last)
+    engine = LocalEngine("cpu")
+    engine.prepare(model)
+    x = torch.rand(4, 3, 96, 96).to(memory_format=torch.channels_last)
+    inputs = engine.to_device(Batch((x,), (), [])).inputs[0]
+    assert inputs.is_contiguous() and model[1].weight.is_contiguous()
+    rows = inputs[:, :, ::2, ::2].permute(1, 0, 2, 3).reshape(3, -1)
+    model[0](inputs).sum().backward()
+    assert torch.allclose(model[0].weight.grad[:, :, 0, 0], rows.sum(1).expand(48, 3), rtol=1e-3)
+    engine.prepare(nn.Conv2d(16, 48, 1, stride=2))
+    assert engine.to_device(Batch((x,), (), [])).inputs[0].is_contiguous(memory_format=torch.channels_last)
+
+
 def test_channels_last_changes_no_number() -> None:
     x = torch.randn(4, 1, 8, 8)
     plain = small_model().eval()(x)

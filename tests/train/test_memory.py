@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.train.support import digit_learner, digit_loaders, equal, small_model, weights_of
+from tests.train.support import body_and_head, digit_learner, digit_loaders, equal, small_model, weights_of
 from torch import Tensor, nn
 
 import wiggly
@@ -86,6 +86,13 @@ def test_in_validation_the_forward_pass_counts_alone() -> None:
         learner(Room(1000, 12)).validate()
     with pytest.raises(TrainingError, match=r"by trial: 12 fit"):
         learner(Room(1000, 12)).get_preds()
+
+
+def test_a_probe_takes_no_more_than_a_few_times_the_batch() -> None:
+    room = Room(10, 16)
+    learn = learner(room, dls=digit_loaders(bs=4), splitter=body_and_head)
+    learn.probe()
+    assert room.largest == 16
 
 
 def test_not_even_one_item_fits() -> None:

@@ -18,7 +18,16 @@ from wiggly.records import State
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
 
-__all__ = ["EVENTS", "Callback", "CancelBatch", "CancelEpoch", "CancelFit", "CancelPass", "as_callbacks"]
+__all__ = [
+    "EVENTS",
+    "Callback",
+    "CancelBatch",
+    "CancelEpoch",
+    "CancelFit",
+    "CancelPass",
+    "as_callbacks",
+    "listens",
+]
 
 EVENTS = (
     "before_fit",
@@ -188,6 +197,12 @@ def _check_event(owner: str, name: str, member: Any) -> None:
             f"{owner} defines {name}{inspect.signature(member)}",
             f"Write `def {name}({', '.join(wanted)}):`; the learner is `self.learner`.",
         ) from None
+
+
+def listens(callback: Callback, event: str) -> bool:
+    """Whether a callback does anything at an event; most do nothing at most, and steps can be short."""
+    own = getattr(type(callback), event, None) is not getattr(Callback, event)
+    return own or event in vars(callback)
 
 
 def as_callbacks(cbs: Callback | Sequence[Callback] | None) -> list[Callback]:

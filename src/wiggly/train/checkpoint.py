@@ -377,11 +377,15 @@ def _optimizer_state(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -
 
 
 def check_name(file: str | Path) -> None:
-    """Refuses what `learn.load` of another library's habits would bring.
+    """Refuses what is no name, and what `learn.load` of another library's habits would bring.
 
     Raises:
-        ArgumentError: The name ends in .pth or .pt.
+        ArgumentError: It is empty or no text, or ends in .pth or .pt.
     """
+    if not isinstance(file, (str, Path)) or not Path(file).name:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ArgumentError(
+            "a checkpoint needs the name of a file", f"got {str(file)!r}", "Pass one, e.g. 'model'."
+        )
     if Path(file).suffix in (".pth", ".pt", ".pkl"):
         raise ArgumentError(
             "checkpoints are safetensors files",

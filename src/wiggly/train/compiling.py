@@ -42,7 +42,7 @@ class CompiledForward:
         backend: "inductor" makes fused code; "eager" and "aot_eager" check whether a model can be compiled.
 
     Raises:
-        ArgumentError: The mode or the backend is unknown.
+        ArgumentError: The mode or the backend is unknown, or `dynamic` neither True nor False.
 
     Example:
         >>> double, compiled = nn.Linear(1, 1), CompiledForward(backend="eager")
@@ -59,7 +59,9 @@ class CompiledForward:
             raise ArgumentError(
                 f"`backend` must be one of {', '.join(known)}", f"got {backend!r}", "Leave it out."
             )
-        self.mode, self.dynamic, self.backend = mode, dynamic, backend
+        if dynamic not in (True, False):
+            raise ArgumentError("`dynamic` must be True or False", f"got {dynamic!r}", "Leave it out.")
+        self.mode, self.dynamic, self.backend = mode, bool(dynamic), backend
         self.failure: str | None = None
         self._functions: dict[Key, Forward] = {}
         self._previous: Key = ()

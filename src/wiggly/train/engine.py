@@ -24,6 +24,7 @@ from wiggly.data.transfer import on_device
 from wiggly.errors import ArgumentError
 from wiggly.records import Batch
 from wiggly.train.compiling import CompiledForward
+from wiggly.train.nested import each_tensor
 from wiggly.train.optim.base import Optimizer
 
 __all__ = ["Engine", "LocalEngine", "default_engine", "keep_freed_memory"]
@@ -211,7 +212,7 @@ class LocalEngine(Engine):
 
     def __init__(self, device: str | torch.device | None = None, precision: str = "float32") -> None:
         self.device = default_device() if device is None else _checked_device(device)
-        self._channels_last = False
+        self._format: torch.memory_format | None = None
         self._unscaled = False
         self.set_precision(precision)
 
@@ -232,12 +233,11 @@ class LocalEngine(Engine):
             keep_freed_memory()
         if self.compiled is not None:
             self.compiled.start_pass()
-        self._channels_last = any(isinstance(m, nn.Conv2d) for m in model.modules())
-        if self._channels_last:
-            # torch's stub for this overload lacks `device`.
-            cast("Any", model).to(device=self.device, memory_format=torch.channels_last)
-        else:
+        self._format = _format_for(model, self.device)
+        if self._format is None:
             model.to(self.device)
+        else:  # torch's stub for this overload lacks `device`
+            cast("Any", model).to(device=self.device, memory_format=self._format)
 
     def to_device(self, batch: Batch) -> Batch:
         inputs = tuple(self._move(t) for t in batch.inputs)
@@ -248,8 +248,8 @@ class LocalEngine(Engine):
         return on_device(batches, self.to_device, self.device)
 
     def _move(self, tensor: Tensor) -> Tensor:
-        if self._channels_last and tensor.ndim == 4:
-            return tensor.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+        if self._format is not None and tensor.ndim == 4:
+            return tensor.to(self.device, non_blocking=True, memory_format=self._format)
         return tensor.to(self.device, non_blocking=True)
 
     def forward(self, model: nn.Module, batch: Batch) -> Any:
@@ -320,9 +320,29 @@ def _checked_device(device: str | torch.device) -> torch.device:
 
 
 def _to_float32(pred: Any) -> Any:
-    if isinstance(pred, Tensor):
-        return pred.float() if pred.is_floating_point() else pred
-    return tuple(_to_float32(part) for part in pred)
+    return each_tensor(pred, lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
+
+
+FEW_CHANNELS = 16  # a block of oneDNN's with AVX-512; half of it with AVX2
+
+
+def _format_for(model: nn.Module, device: torch.device) -> torch.memory_format | None:
+    """channels_last for convolutions, which it makes faster; None without any.
+
+    On a CPU the gradient of a 1x1 convolution with a stride and few input channels (the first layers of
+    fastvit, repvgg, mobileone) is computed wrongly in channels_last, and memory beyond it overwritten, up to
+    a crash: https://github.com/uxlfoundation/oneDNN/issues/6035, seen with torch 2.15. Such models stay NCHW.
+    """
+    convolutions = [part for part in model.modules() if isinstance(part, nn.Conv2d)]
+    if not convolutions:
+        return None
+    unsafe = device.type == "cpu" and any(_is_spoilt(part) for part in convolutions)
+    return torch.contiguous_format if unsafe else torch.channels_last
+
+
+def _is_spoilt(layer: nn.Conv2d) -> bool:
+    strided = layer.kernel_size == (1, 1) and max(layer.stride) > 1
+    return strided and layer.in_channels // layer.groups < FEW_CHANNELS
 
 
 # glibc's mallopt parameters, from its malloc.h.

@@ -6,6 +6,7 @@ In: epochs, rates, callbacks. Out: a trained model and its history. `Learner` in
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from wiggly.errors import ArgumentError
 from wiggly.train.callback import Callback, as_callbacks
 from wiggly.train.callbacks.not_worse import NotWorse
 from wiggly.train.callbacks.save import SaveModel
-from wiggly.train.checks import whole_number
+from wiggly.train.checks import check_number, whole_number
 from wiggly.train.loop import Callbacks, Loop, Momenta
 from wiggly.train.lr_find import SuggestFunction, find_lr, valley
 from wiggly.train.optim.schedule import (
@@ -28,6 +29,7 @@ from wiggly.train.optim.schedule import (
     restarts_scheduler,
 )
 from wiggly.train.progress import Progress
+from wiggly.train.resume.fingerprint import settings_of
 from wiggly.train.resume.kept import GoingOn
 from wiggly.train.resume.run import resumable
 
@@ -69,7 +71,8 @@ class Fitting(Loop):
                 anew. Without `resume` a fit that takes longer than that keeps itself as well, in
                 `unasked-1-....safetensors`, until it is over; if it is killed, the same call with
                 `resume=True` goes on with it. Loaders of other libraries give their batches again up to the
-                place, with the same random draws.
+                place, with the same random draws. Another call, other data, layers or callbacks are refused,
+                and so is a second process while the first one runs.
             budget: Instead of `n_epoch` and the rates, a time: "10 min", "90 s", or seconds. A frozen body is
                 probed and then joins in, other models train as they are; a few steps tell what a batch
                 costs, which decides epochs, rates and the size of the images (smaller ones where there would
@@ -79,7 +82,7 @@ class Fitting(Loop):
         Raises:
             ArgumentError: A number is out of range, both `lr` and `schedule` are given, or the run to go on
                 with was another one.
-            StorageError: What an earlier run has left cannot be read.
+            StorageError: What an earlier run has left cannot be read, or another process goes on with it now.
             TrainingError: Training cannot go on; the message says what to change.
         """
         if budget is not None:
@@ -209,9 +212,9 @@ class Fitting(Loop):
 
         A pretrained body that keeps its norm layers' statistics (`train_bn=False`, the default of
         `vision_learner`) is probed first: measured on four sets of photos that ends with less error than a
-        frozen epoch, in less time (`dev/LOG.md`). What comes after is slower then, as there is more to lose;
-        should the validation items say that it has made the model worse all the same, the probed one is kept,
-        and a line says so (`NotWorse`; not where `SaveModel` chooses).
+        frozen epoch, in less time (`dev/LOG.md`). What comes after is slower then, as there is more to lose.
+        Should the validation items say that the second phase has made the model worse all the same, the one
+        from before it is kept, and a line says so (`NotWorse`; not where `SaveModel` chooses).
 
         Args:
             epochs: Epochs with everything unfrozen.
@@ -231,8 +234,13 @@ class Fitting(Loop):
         """
         if start not in ("frozen", "probe", None):
             raise ArgumentError('`start` must be "frozen" or "probe"', f"it is {start!r}", "Leave it out.")
+        epochs, freeze_epochs = (
+            whole_number(name, value, lowest=0)
+            for name, value in (("epochs", epochs), ("freeze_epochs", freeze_epochs))
+        )
+        check_number("lr_mult", lr_mult, "above 0", lambda times: times > 0, "100")
         probing = start == "probe" or (start is None and freeze_epochs == 1 and self._is_probed_by_default)
-        if epochs < 0 or freeze_epochs < 0 or (epochs + freeze_epochs < 1 and not probing):
+        if epochs + freeze_epochs < 1 and not probing:
             given = f"epochs={epochs}, freeze_epochs={freeze_epochs}"
             raise ArgumentError("`fine_tune` needs at least 1 epoch in all", given, "Pass e.g. epochs=3.")
         moms = self.moms if moms is None else moms
@@ -252,7 +260,8 @@ class Fitting(Loop):
                 high = base_lr / (8 if probing else 2)
                 rates = self.rates(slice(high / lr_mult, high))
                 scheduler = one_cycle_scheduler(rates, moms, div, div_final, pct_start)
-                guard = [NotWorse()] if probing and not _chooses([*self.cbs, *cbs]) else []
+                began = probing or freeze_epochs > 0
+                guard = [NotWorse()] if began and not _chooses([*self.cbs, *cbs]) else []
                 self._fit(epochs, scheduler, wd, [*cbs, *guard], reset_opt, name="unfrozen")
 
     def probe(self, augmented: int = 0, resume: bool = False) -> None:
@@ -262,7 +271,8 @@ class Fitting(Loop):
         then learns from what came out, which is kept in memory (above 1 GiB in a temporary file, as float16),
         in 10 epochs of AdamW at one cycle with strong decay. Nothing is chosen by the validation items. Body,
         `opt_func`, `cbs` and what is frozen stay as they are; callbacks that change batches of training
-        (MixUp) have no part in it. The history gets one row, `learn.recorder.phases` one more phase.
+        (MixUp) have no part in it. A second probe of a head that has not learned since begins where the
+        first began. The history gets one row, `learn.recorder.phases` one more phase.
 
         Args:
             augmented: So many more passes, with the random transforms of training; each takes as long as the
@@ -356,7 +366,10 @@ class Fitting(Loop):
         self.opt.start_fit(wd)
         settings: dict[str, Any] = {"epochs": n_epoch, **scheduler.settings, "groups": len(self.groups)}
         settings |= {"first_unfrozen": self.first_unfrozen, "wd": wd, **({"phase": name} if name else {})}
-        callbacks = [scheduler, self.recorder, Progress(), *as_callbacks([*self.cbs, *as_callbacks(cbs)])]
+        settings = json.loads(json.dumps(settings, default=float))  # numbers may be numpy's, or torch's
+        given = as_callbacks([*self.cbs, *as_callbacks(cbs)])
+        callbacks = [scheduler, self.recorder, Progress(), *given]
+        compared = {**settings, "start_epoch": start_epoch, "callbacks": settings_of(given)}
 
         def work(keeper: Callback, going_on: GoingOn | None) -> None:
             self.recorder.start(settings)
@@ -364,7 +377,7 @@ class Fitting(Loop):
 
         known_bad = len(self._bad_items)
         with resumable(self, resume) as run:
-            run.phase({**settings, "start_epoch": start_epoch}, callbacks, work)
+            run.phase(compared, callbacks, work)
         if self.show_table and len(self._bad_items) > known_bad:
             print(f"Items skipped as unreadable: {len(self._bad_items)}; `dls.bad_items` names them.")
 

@@ -158,7 +158,10 @@ class History(Callback):
         """
         if not self._unread:
             return
-        values = torch.stack([loss.reshape(()) for loss in self._unread]).tolist()
+        if len(self._unread) == 1:
+            values = [self._unread[0].item()]
+        else:
+            values = torch.stack([loss.reshape(()) for loss in self._unread]).tolist()
         self._unread = []
         for value in values:
             check_finite(value, len(self.raw_losses), state)
@@ -208,8 +211,16 @@ class History(Callback):
             try:
                 state.row[metric.name] = as_number(metric.value())
             except Exception as error:
+                self._check_valid_loss(state)  # scikit-learn's metrics refuse what is no number
                 raise explain_metric_error(metric, error) from error
         state.row = self.learner.engine.agreed(state.row)  # what is decided by it is decided alike
+
+    def _check_valid_loss(self, state: State) -> None:
+        """Raises a `DivergedError` if weights were spoilt by the last step of training."""
+        loss, trained = state.row["valid_loss"], bool(self.raw_losses) and state.n_epochs > 0
+        if trained and not math.isfinite(loss):
+            rule, what = "the loss must stay a finite number", f"that of the validation items is {loss}"
+            raise diverged(what, rule, len(self.raw_losses) - 1, state)
 
     def after_epoch(self, state: State) -> None:
         self.read_losses(state)

@@ -124,9 +124,9 @@ class Learner(Predicting):
         """
         try:
             return self.model.get_submodule(target)
-        except AttributeError:
+        except (AttributeError, TypeError):
             names = [name for name, _ in self.model.named_modules() if name]
-            near = difflib.get_close_matches(target, names, 3, 0.3) or names[:3]
+            near = difflib.get_close_matches(str(target), names, 3, 0.3) or names[:3]
             raise ModelError(
                 "`get_submodule` needs the name of a part of the model",
                 f"there is no {target!r}",

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -20,10 +21,19 @@ from torch import Tensor, nn
 from wiggly.data.order import Ordered
 from wiggly.errors import ArgumentError
 from wiggly.records import Batch, State
-from wiggly.train.callback import Callback, CancelBatch, CancelEpoch, CancelFit, CancelPass, as_callbacks
-from wiggly.train.checks import check_gradient, check_learner, checked_forward, checked_loss, length_of
+from wiggly.train.callback import (
+    Callback,
+    CancelBatch,
+    CancelEpoch,
+    CancelFit,
+    CancelPass,
+    as_callbacks,
+    listens,
+)
+from wiggly.train.checks import check_learner, checked_forward, length_of
 from wiggly.train.engine import Engine, default_engine
 from wiggly.train.history import History
+from wiggly.train.losses.checks import check_gradient, checked_loss
 from wiggly.train.losses.core import loss_for
 from wiggly.train.memory import SplitBatches, is_out_of_memory, out_of_memory
 from wiggly.train.metrics.core import Metric, as_metrics
@@ -96,10 +106,12 @@ class Loop:
         self._opt: Optimizer | None = None
         self._groups: list[list[nn.Parameter]] | None = None
         self._active: list[Callback] = []
+        self._methods: dict[str, list[Callable[..., None]]] = {}  # of those that are active, by event
         self.checkpoint_every = checkpoint_every
         self.fits_done = 0
         self.split_batches: SplitBatches | None = None
         self.fit_under_way: Run | None = None
+        self.probed: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None  # the head before and after
         self.pass_start: dict[str, Any] | None = None  # random generators, for loaders that have no place
 
     def _infer_loss(self) -> Callable[..., Any]:
@@ -162,8 +174,8 @@ class Loop:
             ArgumentError: There is no such group.
         """
         count = len(self.groups)
-        if not -count <= n < count:
-            received = f"got {n}; the model has {count} parameter groups"
+        if not isinstance(n, Integral) or not -count <= n < count:  # pyright: ignore[reportUnnecessaryIsInstance]
+            received = f"got {n!r}; the model has {count} parameter groups"
             raise ArgumentError("`freeze_to` needs a group that exists", received, "Pass -1 for the last.")
         self.first_unfrozen = n % count
         set_frozen(self.model, self.groups, self.first_unfrozen, self.train_bn)
@@ -250,7 +262,7 @@ class Loop:
     def _using(self, state: State, callbacks: Sequence[Callback]) -> Generator[None]:
         """One pass's own state and callbacks, so that a callback may predict or validate during a fit."""
         before = self.state, self._active, self.model.training
-        self.state, self._active = state, sorted(callbacks, key=lambda cb: cb.order)
+        self.state, self._active, self._methods = state, sorted(callbacks, key=lambda cb: cb.order), {}
         for callback in self._active:
             callback.learner = cast("Any", self)
         self.engine.prepare(self.model)
@@ -267,7 +279,7 @@ class Loop:
             raise out_of_memory(self, error) from error
         finally:
             nested = bool(before[1])
-            self._active = before[1]
+            self._active, self._methods = before[1], {}
             if nested:
                 self.state = before[0]
                 self._set_mode(before[2])
@@ -278,8 +290,11 @@ class Loop:
             hold_norms(self.model, {p for group in self.groups[:-1] for p in group})
 
     def _call(self, event: str, *args: Any) -> None:
-        for callback in self._active:
-            getattr(callback, event)(self.state, *args)
+        methods = self._methods.get(event)
+        if methods is None:
+            methods = self._methods[event] = [getattr(cb, event) for cb in self._active if listens(cb, event)]
+        for method in methods:
+            method(self.state, *args)
 
     def _stage(self, name: str, cancel: type[Exception], body: Callable[[], None]) -> None:
         """`before_<name>`, the body, `after_<name>`; a callback's cancellation ends the first two only."""

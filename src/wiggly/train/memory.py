@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from wiggly.errors import ArgumentError, TrainingError
+from wiggly.errors import ArgumentError, TrainingError, WigglyError
 from wiggly.records import Batch, State
 from wiggly.train.callback import Callback
 from wiggly.train.resume.snapshot import generators, set_generators
@@ -37,6 +37,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
+    if isinstance(error, WigglyError):  # it may tell of another process's memory
+        return False
     return isinstance(error, RuntimeError) and any(text in str(error) for text in FULL)
 
 
@@ -51,29 +53,37 @@ def out_of_memory(learner: Loop, error: BaseException) -> TrainingError:
     """
     # The frames of the failed step would hold on to its activations.
     traceback.clear_frames(error.__traceback__)
-    state = learner.state
+    state, engine = learner.state, learner.engine
     batch, state.pred, state.loss = state.batch, None, None
     rows = 0 if batch is None else len(batch)
     smaller = "use smaller images, or call learn.to_bf16()"
     rule = "a batch must fit into the device's memory"
     if batch is None or not rows:
         return TrainingError(rule, "it is full before the first one", f"Use a smaller model, {smaller}.")
-    most = largest_fit(learner, batch, state.training)
+    if engine.is_sharded:  # no trial: all processes would have to make it together
+        received = f"one of {rows} items in each of {engine.n_processes} processes did not"
+        return TrainingError(rule, received, f"Pass half of the `bs`, or {smaller}.")
+    with engine.alone():  # the others do not know of it
+        most = largest_fit(learner, batch, state.training)
     received = (
         f"one of {rows} items did not {'' if state.training else 'in validation '}(by trial: {most} fit)"
     )
+    n = engine.n_processes
     if most >= rows:
         received = (
             f"one of {rows} items fits, but not with all that came after it, as the optimizer's averages"
         )
-        return TrainingError(rule, received, f"Pass a smaller `bs`, e.g. {max(1, rows // 2)}, {smaller}.")
+        fix = f"Pass a smaller `bs`, e.g. {max(1, rows // 2) * n}, {smaller}."
+        return TrainingError(rule, received, fix)
     if not most:
         return TrainingError(rule, received, f"Use a smaller model, {smaller}.")
-    fix = f"Pass bs={most} (val_bs={most})" if not state.training else f"Pass bs={most}"
-    same = (
-        ", or cbs=SplitBatches(), which sends each batch through the model in parts, with the same gradient"
-    )
-    return TrainingError(rule, received, f"{fix}{same if state.training else ''}; or {smaller}.")
+    size = most * n
+    fix = f"Pass bs={size} (val_bs={size})" if not state.training else f"Pass bs={size}"
+    if n > 1:
+        received += f" in one of {n} processes"
+    elif state.training:
+        fix += ", or cbs=SplitBatches(), which sends each batch through in parts, with the same gradient"
+    return TrainingError(rule, received, f"{fix}; or {smaller}.")
 
 
 def largest_fit(learner: Loop, batch: Batch, training: bool) -> int:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,14 +20,26 @@ from wiggly.data.dataset import Dataset
 from wiggly.data.loader import DataLoader
 from wiggly.data.order import Ordered
 from wiggly.data.show import show_results
-from wiggly.errors import DataError, ItemError
+from wiggly.errors import ArgumentError, DataError, ItemError, TrainingError
 from wiggly.records import Batch, Prediction
+from wiggly.train.losses.checks import name_of
 from wiggly.train.losses.core import ACTIVATIONS, activation_of, decodes_of, loss_per_item
+from wiggly.train.memory import is_out_of_memory
+from wiggly.train.nested import each_tensor, joined
 
 if TYPE_CHECKING:
     from wiggly.train.loop import Loop
 
-__all__ = ["Rows", "collect", "draw_results", "encoded_of", "in_order", "predict_item", "redealt"]
+__all__ = [
+    "Rows",
+    "collect",
+    "draw_results",
+    "encoded_of",
+    "in_order",
+    "loader_at",
+    "predict_item",
+    "redealt",
+]
 
 
 @dataclass
@@ -48,6 +59,29 @@ class Rows:
     targets: tuple[Tensor, ...]
     losses: Tensor | None
     positions: list[int]
+
+
+def loader_at(dls: Any, ds_idx: int) -> Any:
+    """The training or the validation loader.
+
+    Raises:
+        ArgumentError: It is neither.
+        DataError: There is none.
+    """
+    if ds_idx not in (0, 1):
+        raise ArgumentError(
+            "`ds_idx` must be 0 for the training items or 1 for the validation items",
+            f"it is {ds_idx!r}",
+            "For other items pass dl=learn.dls.test_dl(items).",
+        )
+    found = dls.valid if ds_idx else dls.train
+    if found is None:
+        raise DataError(
+            f"there must be {'validation' if ds_idx else 'training'} items",
+            "the loaders have none",
+            "Split the data, or pass dl= with other items.",
+        )
+    return found
 
 
 def in_order(dl: Any) -> Any:
@@ -86,26 +120,39 @@ def redealt(dl: DataLoader, train: bool) -> DataLoader:
     return again
 
 
-def _joined(parts: list[Any]) -> Any:
-    if isinstance(parts[0], Tensor):
-        return torch.cat(parts)
-    return tuple(_joined(list(column)) for column in zip(*parts, strict=True))
-
-
 def _joined_targets(learner: Loop, parts: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     blocks: list[Any] = list(getattr(learner.dls, "target_blocks", ()))
     if len(blocks) != len(parts[0]):
-        return _joined(parts)
+        return joined(parts)
     columns = zip(*parts, strict=True)
     return tuple(joined_rows(block, column) for block, column in zip(blocks, columns, strict=True))
 
 
 def _on_cpu(value: Any) -> Any:
-    return value.detach().cpu() if isinstance(value, Tensor) else tuple(_on_cpu(part) for part in value)
+    return each_tensor(value, lambda tensor: tensor.detach().cpu())
 
 
 def _picked(value: Any, order: Tensor) -> Any:
-    return value[order] if isinstance(value, Tensor) else tuple(_picked(part, order) for part in value)
+    return each_tensor(value, lambda tensor: tensor[order])
+
+
+def _activated(activate: Callable[[Any], Any], pred: Any, what: str) -> Any:
+    """Activated outputs, on the CPU.
+
+    Raises:
+        TrainingError: The activation cannot take them.
+    """
+    try:
+        return _on_cpu(activate(pred))
+    except (AttributeError, IndexError, TypeError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
+        output = f"of shape {tuple(pred.shape)}" if isinstance(pred, Tensor) else f"a {type(pred).__name__}"
+        raise TrainingError(
+            f"{what} must accept the model's output",
+            f"{type(error).__name__}: {str(error).splitlines()[0]:.200} (the output is {output})",
+            "Pass `act`, a function of the output, or a loss with a method `activation`.",
+        ) from error
 
 
 def collect(
@@ -129,8 +176,10 @@ def collect(
 
     Raises:
         DataError: The loader gives no rows, or no targets where losses are asked for.
+        TrainingError: The activation cannot take the outputs.
     """
     activate = act or activation_of(learner.loss_func, learner.target_block)
+    called = "`act`" if act else f"the activation that `{name_of(learner.loss_func)}` implies"
     batches: list[Batch] = []
     preds: list[Any] = []
     losses: list[Tensor] = []
@@ -141,7 +190,7 @@ def collect(
             )
         if with_loss or (with_loss is None and batch.targets):
             losses.append(loss_per_item(learner.loss_func, pred, batch.targets).cpu())
-        preds.append(_on_cpu(activate(pred)))
+        preds.append(_activated(activate, pred, called))
         kept = _on_cpu(batch.inputs) if with_input else ()
         batches.append(Batch(kept, _on_cpu(batch.targets), batch.positions))
     if not batches:
@@ -149,8 +198,8 @@ def collect(
             "there must be at least 1 item to predict", "the loader gave none", "Check the items."
         )
     rows = Rows(
-        _joined([b.inputs for b in batches]) if with_input else (),
-        _joined(preds),
+        joined([b.inputs for b in batches]) if with_input else (),
+        joined(preds),
         _joined_targets(learner, [b.targets for b in batches]) if batches[0].targets else (),
         torch.cat(losses) if losses else None,
         [position for b in batches for position in b.positions],
@@ -176,8 +225,16 @@ def encoded_of(learner: Loop, probs: Any) -> Any:
         # Numbers are predicted as they are; only the block knows which shape they have (points are pairs).
         if block is not None and block.activation == "none" and isinstance(decoded, Tensor):
             return block.predicted(decoded)
+        if block is not None and block.activation == "softmax" and _is_yes_or_no(decoded):
+            return decoded.squeeze(1).long()
         return decoded
     return block.predicted(probs)
+
+
+def _is_yes_or_no(decoded: Any) -> bool:
+    """Whether it is one answer per item, or per pixel: the first class of two, or the second."""
+    single = isinstance(decoded, Tensor) and decoded.ndim > 1 and decoded.shape[1] == 1
+    return single and decoded.dtype == torch.bool
 
 
 def predict_item(learner: Loop, item: Any) -> Prediction:
@@ -199,16 +256,10 @@ def predict_item(learner: Loop, item: Any) -> Prediction:
 
 
 def _decoded(block: Any, encoded: Tensor, dl: DataLoader) -> Any:
-    """The prediction for the only item of a loader; points come in the pixels of the item's own picture, a
-    mask in its size."""
+    """The prediction for the only item of a loader."""
     if type(block).decode_on is Block.decode_on:
         return block.decode(encoded)
-    for value in dl.dataset.sample(0, Random(0)):
-        if hasattr(value, "source") and hasattr(value, "geometry"):
-            back = None if value.geometry is None else np.linalg.inv(value.geometry.matrix)
-            source = value.source
-            return block.decode_on(encoded, value.size, back, (source.height, source.width))
-    return block.decode(encoded)
+    return block.decode_in(encoded, dl.dataset.sample(0, Random(0)))
 
 
 def draw_results(

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from wiggly.errors import ArgumentError, DataError
+from wiggly.errors import DataError
 from wiggly.records import Prediction, Predictions
 from wiggly.train.fitting import Fitting
-from wiggly.train.predict import collect, draw_results, encoded_of, in_order, predict_item
+from wiggly.train.predict import collect, draw_results, encoded_of, in_order, loader_at, predict_item
 from wiggly.train.tta import predict_augmented
 
 __all__ = ["Predicting"]
@@ -124,13 +124,7 @@ class Predicting(Fitting):
     def _loader(self, ds_idx: int, dl: Any) -> Any:
         if dl is not None:
             return dl
-        if ds_idx not in (0, 1):
-            raise ArgumentError(
-                "`ds_idx` must be 0 for the training items or 1 for the validation items",
-                f"it is {ds_idx!r}",
-                "For other items pass dl=learn.dls.test_dl(items).",
-            )
-        return in_order(self.dls[ds_idx])
+        return in_order(loader_at(self.dls, ds_idx))
 
     def show_results(
         self,

@@ -16,7 +16,7 @@ from wiggly.errors import ArgumentError, TrainingError
 from wiggly.train.callbacks.activation import ActivationStats
 from wiggly.train.callbacks.ema import EMA
 from wiggly.train.callbacks.gradients import GradientAccumulation, GradientClip
-from wiggly.train.callbacks.logs import JSONLogger
+from wiggly.train.callbacks.logs import CSVLogger, JSONLogger
 from wiggly.train.callbacks.modes import LabelSmoothing, ShortEpoch
 from wiggly.train.callbacks.monitor import EarlyStopping, ReduceLROnPlateau
 from wiggly.train.callbacks.save import SaveModel
@@ -53,6 +53,10 @@ Make = Callable[..., Any]
         (lambda every: SaveModel(every_epoch=every), -1, "every_epoch"),
         (lambda every: SaveModel(every_epoch=every), 2.5, "every_epoch"),
         (lambda every: JSONLogger(every=every), "50", "every"),
+        (JSONLogger, "", "fname"),
+        (CSVLogger, "", "fname"),
+        (CSVLogger, None, "fname"),
+        (lambda fname: SaveModel(fname=fname), "", "name of a file"),
         (lambda every: ActivationStats(every=every), "50", "every"),
     ],
 )

@@ -17,6 +17,7 @@ from wiggly.train.callback import Callback
 from wiggly.train.callbacks.gradients import GradientAccumulation
 from wiggly.train.callbacks.logs import CSVLogger, JSONLogger
 from wiggly.train.metrics.core import accuracy
+from wiggly.train.resume import run
 
 
 def learner(path: Path, **settings: Any) -> Any:
@@ -32,6 +33,25 @@ def test_csv_is_the_table(tmp_path: Path) -> None:
     found = table[["train_loss", "valid_loss", "accuracy"]].to_numpy().tolist()
     assert found == learn.recorder.values  # all digits
     assert (table["time"] > 0).all()
+
+
+def test_lines_after_the_only_checkpoint_are_dropped_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is kept after its first step only, and killed when there is a line more."""
+    monkeypatch.setattr(run, "TIMES_AS_LONG", 1e9)
+    (tmp_path / "history.csv").write_text("epoch\nof an earlier run\n")
+
+    class Killed(Callback):
+        def before_epoch(self, state: State) -> None:
+            if state.epoch == 1:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        learner(tmp_path).fit(2, cbs=[CSVLogger(append=True), Killed()], resume=True)
+    learner(tmp_path).fit(2, cbs=CSVLogger(append=True), resume=True)
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["epoch", "of an earlier run", "0", "1"]
 
 
 def test_csv_holds_both_phases_and_replaces_or_keeps_earlier_runs(tmp_path: Path) -> None:

@@ -177,6 +177,15 @@ def test_state_survives_json_and_safetensors(tmp_path: Path) -> None:
     assert all(isinstance(value, torch.Tensor) for value in other.state_dict()["kept"].values())
 
 
+def test_a_number_that_is_none_in_all_epochs_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def nothing(pred: Any, target: Any) -> float:
+        return float("nan")
+
+    learn = digit_learner(metrics=nothing)
+    learn.fit(2, cbs=SaveModel("nothing", fname=None))
+    assert "nothing was nan: there is no best epoch, so none was kept" in capsys.readouterr().out
+
+
 def test_bad_arguments() -> None:
     with pytest.raises(ArgumentError, match="safetensors"):
         SaveModel(fname="model.pth")

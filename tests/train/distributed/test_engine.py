@@ -154,7 +154,8 @@ def test_a_killed_run_goes_on_in_more_processes(
 
 FAILING = """
 import os, sys, time
-from tests.train.support import digit_learner, digit_loaders
+import torch
+from tests.train.support import digit_learner, digit_loaders, small_model
 from wiggly.train.callback import Callback
 from wiggly.train.distributed.engine import AccelerateEngine
 
@@ -163,18 +164,25 @@ class Break(Callback):
         if state.step == 2 and self.learner.engine.rank == 1:
             if sys.argv[1] == "raises":
                 raise ValueError("the disk is full")
-            time.sleep(20)
+            time.sleep(20 * (sys.argv[1] == "sleeps"))
+
+class Room(torch.nn.Module):
+    def forward(self, x):
+        if sys.argv[1] == "full" and os.environ["RANK"] == "1" and self.training and len(x) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x
 
 bs = 32 + 8 * int(os.environ["RANK"]) if sys.argv[1] == "differs" else 64
 items = 200 + int(os.environ["RANK"]) if sys.argv[1] == "differs" else 256
 learn = digit_learner(
-    dls=digit_loaders(items, bs=bs), engine=AccelerateEngine("cpu", timeout=5), cbs=Break()
+    dls=digit_loaders(items, bs=bs), engine=AccelerateEngine("cpu", timeout=5), cbs=Break(),
+    model=small_model().insert(1, Room())
 )
 try:
     learn.fit(2)
 except Exception as error:
     print(f"<{learn.engine.rank}: {error}>", flush=True)
-    time.sleep(10 * (sys.argv[1] == "raises" and learn.engine.rank))
+    time.sleep(10 * (sys.argv[1] in ("raises", "full") and learn.engine.rank))
     raise SystemExit(1)
 """
 
@@ -186,6 +194,9 @@ except Exception as error:
         ("raises", "<0: all processes must go on together; rank 1 stopped: the disk is full."),
         ("sleeps", "<0: all processes must go on together; rank 1 ended, or did not come within 5 s."),
         ("differs", "rank 0 has 200 items"),
+        ("full", "<1: a batch must fit into the device's memory; one of 32 items did not (by trial: 10 "),
+        ("full", "fit) in one of 2 processes.\nPass bs=20; or use smaller images"),
+        ("full", "<0: all processes must go on together; rank 1 stopped: CUDA out of memory"),
     ],
 )
 def test_a_process_that_fails_is_named_by_the_others(how: str, said: str, tmp_path: Path) -> None:
@@ -194,6 +205,41 @@ def test_a_process_that_fails_is_named_by_the_others(how: str, said: str, tmp_pa
     done = launch(script, how, n=2, limit=120)
     assert done.returncode
     assert said in done.stdout, done.stdout + done.stderr[-2000:]
+
+
+DIVERGING = """
+import sys
+import torch
+from tests.train.support import digit_learner
+from wiggly.errors import DivergedError
+from wiggly.train.callback import Callback
+
+class Spoil(Callback):
+    def before_step(self, state):
+        if state.step == 3:
+            next(self.learner.model.parameters()).grad.fill_(float("nan"))
+
+learn = digit_learner(path=sys.argv[1], checkpoint_every=0, cbs=Spoil())
+try:
+    learn.fit(2, resume=True)
+except DivergedError as error:
+    print(f"<{learn.engine.rank}: {error.fix[-60:]}>", flush=True)
+learn.cbs = []
+learn.fit(1, 1e-4)
+sums = learn.engine.from_all([float(p.double().sum()) for p in learn.model.parameters()])
+print(f"<{learn.engine.rank}: {sums[0] == sums[1]}, {all(x == x for x in sums[0])}>", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_after_it_diverged_all_processes_have_the_last_checkpoint(tmp_path: Path) -> None:
+    script = tmp_path / "diverging.py"
+    script.write_text(DIVERGING)
+    done = launch(script, tmp_path / "kept", n=2, limit=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for rank in (0, 1):
+        assert f"<{rank}: True, True>" in done.stdout, done.stdout
+    assert done.stdout.count("fit-1.safetensors>") == 2
 
 
 @pytest.fixture

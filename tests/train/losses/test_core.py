@@ -12,12 +12,13 @@ from torch import nn
 
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock
 from wiggly.errors import ArgumentError, TrainingError
-from wiggly.train.checks import check_loss, checked_loss
+from wiggly.train.losses.checks import check_loss, checked_loss
 from wiggly.train.losses.core import (
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,
     LabelSmoothingCrossEntropy,
     MSELossFlat,
+    NoneReduce,
     activation_of,
     decodes_of,
     loss_for,
@@ -124,6 +125,21 @@ def test_the_loss_of_every_item(loss) -> None:
         loss_per_item(loss, SCORES, (CLASSES,)), F.cross_entropy(SCORES, CLASSES, reduction="none")
     )
     assert getattr(loss, "reduction", "mean") == "mean"  # put back
+
+
+def test_reduction_is_left_out_within_a_block_only() -> None:
+    pred, target = torch.randn(3, 4), torch.tensor([0, 3, 1])
+    loss = nn.CrossEntropyLoss()
+    with NoneReduce(loss) as each:
+        assert torch.equal(each(pred, target), F.cross_entropy(pred, target, reduction="none"))
+    assert loss.reduction == "mean"
+    with pytest.raises(ValueError, match="batch_size"), NoneReduce(loss) as each:
+        each(pred, target[:2])
+    assert loss.reduction == "mean"
+    with NoneReduce(partial(F.cross_entropy, label_smoothing=0.1)) as each:
+        assert each(pred, target).shape == (3,)
+    with pytest.raises(ArgumentError, match="needs a loss with a `reduction`"):
+        NoneReduce(lambda pred, target: pred.mean())
 
 
 def test_the_loss_of_every_item_averages_over_its_pixels() -> None:

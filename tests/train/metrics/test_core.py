@@ -43,6 +43,12 @@ def test_accuracy_takes_an_axis() -> None:
     assert accuracy(SCORES.T, CLASSES, axis=0) == accuracy(SCORES, CLASSES)
 
 
+def test_accuracy_of_a_single_score_is_refused() -> None:
+    for metric in (accuracy, error_rate):
+        with pytest.raises(ArgumentError, match=r"1 output, of shape \(3, 1\).\n.*accuracy_multi"):
+            metric(torch.randn(3, 1), torch.tensor([0, 1, 1]))
+
+
 def test_accuracy_of_unequal_numbers_is_refused() -> None:
     with pytest.raises(ArgumentError, match="as many"):
         accuracy(SCORES, CLASSES[:10])

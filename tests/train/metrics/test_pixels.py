@@ -77,6 +77,15 @@ def test_foreground_of_two_is_the_binary_score(metric: Any, reference: Any) -> N
         assert value_of(metric(), data) == pytest.approx(reference(*flat(data)))
 
 
+def test_a_single_score_says_yes_above_0() -> None:
+    data = batches(0, 2)
+    single = [(pred[:, 1:] - pred[:, :1], target) for pred, target in data]
+    for metric in (Dice, JaccardCoeff, DiceMulti):
+        assert value_of(metric(), single) == pytest.approx(value_of(metric(), data))
+    for function in (pixel_accuracy, foreground_acc):
+        assert value_of(as_metrics(function)[0], single) == value_of(as_metrics(function)[0], data)
+
+
 def test_is_not_the_mean_over_batches() -> None:
     data = batches(1)
     means = np.mean([value_of(DiceMulti(), [part]) for part in data])

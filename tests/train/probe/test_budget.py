@@ -116,6 +116,15 @@ def test_too_little_for_one_pass_trains_on_a_part_and_says_so(capsys: pytest.Cap
     assert learn.first_unfrozen == 1  # as it was
 
 
+def test_too_little_for_one_batch_does_one_and_says_that_it_ends_late() -> None:
+    learn = slow_learner(0.2, dls=digit_loaders(bs=32))
+    learn.fit(budget=0.1)
+    assert learn.recorder.phases[-1]["why"].startswith(
+        "Budget 0.1 s: everything learns for 1 of 8 batches at rates up to 0.001, and ends late, because one"
+    )
+    assert len(learn.recorder.lrs) == 1
+
+
 def test_the_head_alone_when_the_body_does_not_pay() -> None:
     learn = slow_learner(0.0)
     learn.freeze()

@@ -79,3 +79,12 @@ print("torch._dynamo" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_a_loss_that_is_no_number_leaves_the_weights() -> None:
+    torch.manual_seed(0)
+    head = nn.Linear(4, 2)
+    before = [p.detach().clone() for p in head.parameters()]
+    with pytest.raises(TrainingError, match=r"nan at step 1, at a learning rate of 0.002"):
+        fit_head(head, blobs(), lambda p, y: p.sum() * float("nan"), 1, 0.05, 0.0, lambda share, loss: True)
+    assert all(torch.equal(a, b) for a, b in zip(before, head.parameters(), strict=True))

@@ -212,9 +212,45 @@ def test_a_model_that_is_no_body_with_a_head_is_refused(model: nn.Module, splitt
     assert learn.recorder.phases == []
 
 
+class MeanFirst(nn.Sequential):
+    """A head whose layers alone are not all that it does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.mean((2, 3)))
+
+
+def test_a_head_with_a_forward_of_its_own_is_called_as_a_whole() -> None:
+    body = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU())
+    learn = digit_learner(model=nn.Sequential(body, MeanFirst(nn.Dropout(0.1), nn.Linear(16, 10))))
+    learn.probe()
+    assert learn.recorder.values[0][1] == pytest.approx(learn.validate()[0], rel=1e-4)
+
+    class Halved(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x / 2)
+
+    with pytest.raises(ModelError, match="body and a head"):
+        digit_learner(model=Halved(*with_norms_and_dropout())).probe()
+
+
+def test_a_second_probe_begins_where_the_first_began() -> None:
+    model = nn.Sequential(small_model()[0], nn.Sequential(nn.Flatten(), nn.Linear(256, 10)))  # no dropout
+    learn = digit_learner(model=model, metrics=accuracy)
+    learn.probe()
+    first = weights_of(learn)
+    learn.probe()
+    assert equal(first, weights_of(learn))
+    with torch.no_grad():
+        learn.model[1][1].bias.add_(1.0)  # it was changed: now it goes on from here
+    learn.probe()
+    assert not equal(first, weights_of(learn))
+
+
 def test_wrong_arguments() -> None:
     with pytest.raises(ArgumentError, match="augmented"):
         digit_learner(model=with_norms_and_dropout()).probe(-1)
+    with pytest.raises(ArgumentError, match="`augmented` must be a whole number"):
+        digit_learner(model=with_norms_and_dropout()).probe(1.5)  # pyright: ignore
     with pytest.raises(ArgumentError, match="start"):
         digit_learner().fine_tune(1, start="middle")  # pyright: ignore
 

@@ -5,24 +5,38 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
+import time
 import warnings
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image as PILImage
 from safetensors.torch import load_file
 from tests.train.support import body_and_head, digit_learner, digit_loaders, equal, small_model, weights_of
 from torch import nn
 
+import wiggly
 from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders
 from wiggly.errors import ArgumentError, DivergedError, StorageError, TrainingError
+from wiggly.tabular.loader import TableDataset, TableLoader
+from wiggly.tabular.surprises import Surprises
 from wiggly.train.callback import Callback
 from wiggly.train.learner import Learner
+from wiggly.train.metrics.whole_set import RocAuc
+from wiggly.train.mix import MixUp
 from wiggly.train.resume import run as resume
-from wiggly.train.resume.kept import kept_file
+from wiggly.train.resume.kept import is_kept, kept_file, put_aside
+from wiggly.vision.loaders import ImageDataLoaders
+from wiggly.vision.resize import Resize
+
+SETTINGS = {**os.environ, "PYTHONPATH": str(Path(wiggly.__file__).parents[1])}  # of other processes
 
 
 class Stop(Callback):
@@ -138,6 +152,16 @@ def test_a_fit_that_is_over_is_not_run_again(tmp_path: Path, capsys: pytest.Capt
     assert equal(weights_of(first), weights_of(again))
 
 
+def test_what_draws_when_it_is_loaded_is_loaded_before_a_run() -> None:
+    """rich numbers its styles from a draw of Python's generator; scikit-learn's metrics load it as well."""
+    code = (
+        "import random, wiggly.train.learner; before = random.getstate()\n"
+        "import rich.progress, sklearn.metrics; print(before == random.getstate())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=SETTINGS, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_the_table_shows_earlier_rows_and_where_it_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,6 +226,100 @@ def test_another_run_is_refused_and_the_kept_one_stays(
     assert len(learn.recorder.losses) == 8
 
 
+def smoothed(path: Path) -> Learner:
+    return learner(path, loss_func=nn.CrossEntropyLoss(label_smoothing=0.1))
+
+
+def less_dropout(path: Path) -> Learner:
+    model = dropout_model()
+    model[1][1] = nn.Dropout(0.1)
+    return learner(path, model=model)
+
+
+def without_mixing(path: Path) -> Learner:
+    return learner(path)
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        (smoothed, "of the loss `label_smoothing` was 0.0 then and is 0.1 now"),
+        (
+            less_dropout,
+            r"of the layers `1.1` was 'Dropout\(p=0.3, .*\)' then and is 'Dropout\(p=0.1",
+        ),
+        (without_mixing, r"`callbacks` was \['MixUp\(alpha=0.4\)'\] then and is \[\] now"),
+    ],
+)
+def test_what_weights_do_not_tell_is_compared_too(tmp_path: Path, made: Any, named: str) -> None:
+    mixing = [MixUp(0.4)]
+    stopped(learner(tmp_path, cbs=mixing), 3)
+    with pytest.raises(ArgumentError, match=named):
+        made(tmp_path).fit(2, cbs=mixing if made is not without_mixing else None, resume=True)
+    learner(tmp_path, cbs=[MixUp(0.4)]).fit(2, resume=True)
+
+
+def files_in(folder: Path, moved: bool = False, size: int = 8, n: int = 12) -> DataLoaders:
+    for number in range(n):
+        file = folder / ("a" if number % 2 != (moved and number == 3) else "b") / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        PILImage.new("L", (8, 8), 20 * number).save(file)
+    return ImageDataLoaders.from_folder(
+        folder, valid_pct=0.3, seed=1, item_tfms=Resize(size), bs=4, device="cpu", num_workers=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"moved": True}, "`(names|labels) of train items` was"),
+        ({"size": 16}, r"`transforms of train items` was \[.*size=8.* then and is \[.*size=16"),
+    ],
+)
+def test_other_labels_and_transforms_are_seen(tmp_path: Path, changed: dict[str, Any], named: str) -> None:
+    def made(dls: DataLoaders) -> Learner:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+        return learner(tmp_path, dls=dls, model=model, splitter=lambda m: list(m.parameters()))
+
+    stopped(made(files_in(tmp_path / "photos")), 2)
+    with pytest.raises(ArgumentError, match=named):
+        made(files_in(tmp_path / "other", **changed)).fit(2, resume=True)
+    again = made(files_in(tmp_path / "elsewhere"))  # a folder may move
+    again.fit(2, resume=True)
+    assert len(again.recorder.losses) == 4
+
+
+def test_numbers_of_a_table_are_compared(tmp_path: Path) -> None:
+    def made(last: float) -> Learner:
+        x = torch.arange(64.0)[:, None] / 64
+        rows = TableDataset(torch.zeros(64, 0, dtype=torch.int64), x, (2 * x,), torch.arange(64), Surprises())
+        rows.targets[0][-1] = last
+        model = Numbers()
+        train, valid = TableLoader(rows, 16, shuffle=True, seed=1), TableLoader(rows, 16)
+        return Learner(DataLoaders(train, valid, device="cpu"), model, nn.MSELoss(), path=tmp_path)
+
+    with pytest.raises(ZeroDivisionError):
+        made(2.0).fit(2, cbs=Stop(3), resume=True)
+    with pytest.raises(ArgumentError, match="`numbers of train items` was"):
+        made(5.0).fit(2, resume=True)
+    made(2.0).fit(2, resume=True)
+
+
+class Numbers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, cats: torch.Tensor, conts: torch.Tensor) -> torch.Tensor:
+        return self.layer(conts)
+
+
+def test_numbers_of_numpy_are_arguments_too(tmp_path: Path) -> None:
+    learn = learner(tmp_path)
+    learn.fit_one_cycle(np.int64(1), np.float32(1e-3), div=np.float32(10), wd=np.float32(0.1), resume=True)
+
+
 def test_a_callback_with_memories_must_be_there(tmp_path: Path) -> None:
     class Remembers(Callback):
         def state_dict(self):
@@ -244,6 +362,71 @@ def test_learners_of_one_program_get_files_of_their_own(tmp_path: Path) -> None:
     assert all(equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+# One process at a time
+
+
+def holder(path: Path, seconds: float) -> subprocess.Popen[str]:
+    """Another process that holds the lock of a kept run."""
+    code = (
+        "import sys, time; from pathlib import Path; from wiggly.train.resume.lock import Lock\n"
+        f"lock = Lock(Path({str(path)!r})); lock.take(); print('held', flush=True); time.sleep({seconds})"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], env=SETTINGS, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
+
+
+def test_two_processes_do_not_keep_one_run(tmp_path: Path) -> None:
+    stopped(learner(tmp_path), 3)
+    file = kept_file(learner(tmp_path))
+    before = file.read_bytes()
+    with holder(file, 60) as other:
+        with pytest.raises(StorageError, match=f"process {other.pid} on .* does so now") as caught:
+            learner(tmp_path).fit(2, resume=True)
+        assert "path=FOLDER" in caught.value.fix
+        with pytest.raises(StorageError, match="does so now"):
+            put_aside(file)
+        assert file.read_bytes() == before
+        other.kill()  # and the system takes the lock back
+    learner(tmp_path).fit(2, resume=True)
+    assert [found.name for found in file.parent.iterdir()] == [file.name]
+
+
+def test_a_fit_within_a_fit_does_not_take_its_file(tmp_path: Path) -> None:
+    class Another(Callback):
+        def after_epoch(self, state):
+            learner(tmp_path).fit(1, resume=True)
+
+    with pytest.raises(StorageError, match="another fit of this process does so now"):
+        learner(tmp_path, cbs=Another()).fit(1, resume=True)
+
+
+def test_what_another_process_keeps_unasked_is_left_to_it(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        learner(tmp_path).fit(2, cbs=Stop(3))
+    (file,) = (tmp_path / "models" / "resume").glob("unasked-1-????????.safetensors")
+    before = file.read_bytes()
+    with holder(file, 60) as other:
+        with pytest.raises(StorageError, match=f"process {other.pid} "):
+            learner(tmp_path).fit(2, resume=True)
+        with pytest.warns(UserWarning, match=f"process {other.pid} on .* does so now"):
+            learner(tmp_path).fit(2)
+        assert file.read_bytes() == before
+        other.kill()
+    learner(tmp_path).fit(2, resume=True)
+
+
+def test_a_folder_that_cannot_be_written_is_one_warning(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file where a folder should be")
+    plain = learner(tmp_path / "plain")
+    plain.fit(1)
+    learn = learner(tmp_path)
+    with pytest.warns(UserWarning, match="This run cannot be kept") as seen:
+        learn.fit(1, resume=True)
+    assert len(seen) == 1
+    assert equal(weights_of(plain), weights_of(learn))
+
+
 # Files
 
 
@@ -281,6 +464,36 @@ def test_a_damaged_file_says_what_to_do(tmp_path: Path, damage: bytes | None) ->
     with pytest.raises(StorageError, match="Delete it to train anew") as caught:
         learner(tmp_path).fit(2, resume=True)
     assert str(file) in str(caught.value)
+
+
+def test_two_damaged_files_are_both_named(tmp_path: Path) -> None:
+    stopped(learner(tmp_path), 6)
+    file = kept_file(learner(tmp_path))
+    previous = file.with_name("fit-1.previous.safetensors")
+    for each in (file, previous):
+        each.write_bytes(each.read_bytes()[:-7])
+    with (
+        pytest.warns(UserWarning, match="is damaged; the fit goes on from the one before"),
+        pytest.raises(StorageError, match="Delete it to train anew") as caught,
+    ):
+        learner(tmp_path).fit(2, resume=True)
+    assert str(file) in caught.value.fix and str(previous) in caught.value.fix
+
+
+def test_a_run_put_aside_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
+    stopped(learner(tmp_path), 6)
+    file = kept_file(learner(tmp_path))
+    assert file.with_name("fit-1.previous.safetensors").exists()
+    aside = put_aside(file)
+    assert aside.exists() and not is_kept(file)
+    seen: list[int] = []
+
+    class Watch(Callback):
+        def before_epoch(self, state):
+            seen.append(state.step)
+
+    learner(tmp_path).fit(2, cbs=Watch(), resume=True)
+    assert seen == [0, 4]
 
 
 def test_weights_alone_under_that_name_are_refused(tmp_path: Path) -> None:
@@ -329,6 +542,39 @@ def test_spoilt_weights_do_not_take_the_place_of_good_ones(tmp_path: Path) -> No
     assert all(p.isfinite().all() for p in learn.model.parameters())
     kept = load_file(kept_file(learn))
     assert all(torch.equal(kept[name], value) for name, value in weights_of(learn).items())
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_learner_can_go_on_after_it_diverged(tmp_path: Path, resume: bool) -> None:
+    """Averages of the optimizer would spoil the next fit at its first step."""
+
+    class Spoil(Callback):
+        def before_step(self, state):
+            if state.step == 3:
+                next(self.learner.model.parameters()).grad.fill_(float("nan"))
+
+    learn = learner(tmp_path, checkpoint_every=0 if resume else 1e9)
+    start = weights_of(learn)
+    with pytest.raises(DivergedError):
+        learn.fit(2, cbs=Spoil(), resume=resume)
+    if not resume:
+        learn.model.load_state_dict(start)
+    learn.fit(1, 1e-4)
+    assert all(p.isfinite().all() for p in learn.model.parameters())
+
+
+def test_weights_spoilt_by_the_last_step_of_an_epoch_are_not_blamed_on_a_metric(tmp_path: Path) -> None:
+    class Spoil(Callback):
+        def before_step(self, state):
+            if state.step == 3:
+                next(self.learner.model.parameters()).grad.fill_(float("nan"))
+
+    learn = learner(tmp_path, metrics=RocAuc())
+    with pytest.raises(
+        DivergedError, match=r"validation items is nan at step 4 \(epoch 0\)[\s\S]*step 3 of epoch 0"
+    ):
+        learn.fit(2, cbs=Spoil(), resume=True)
+    assert all(p.isfinite().all() for p in learn.model.parameters())
 
 
 def test_without_a_checkpoint_the_weights_are_said_to_be_spoilt(tmp_path: Path) -> None:
@@ -462,6 +708,36 @@ def test_a_signal_keeps_the_last_step(
     assert seen == list(range(batches, 8))  # not one step is lost, and none is done twice
     assert equal(weights_of(plain), weights_of(again))
     assert plain.recorder.values == again.recorder.values
+
+
+def test_ctrl_c_in_a_probe_is_heard_at_once(tmp_path: Path) -> None:
+    learn = learner(tmp_path, train_bn=False)
+
+    def interrupted(*args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        return nn.functional.cross_entropy(*args)
+
+    learn.loss_func = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        learn.fine_tune(1, start="probe", resume=True)
+    assert not learn.recorder.losses
+
+
+def test_ctrl_c_after_the_last_step_is_not_lost(tmp_path: Path) -> None:
+    class AtTheEnd(Callback):
+        def after_fit(self, state):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    learn = learner(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        learn.fine_tune(1, cbs=AtTheEnd(), resume=True)
+    assert len(learn.recorder.phases) == 1
+    plain = learner(tmp_path / "plain")
+    plain.fine_tune(1)
+    again = learner(tmp_path)
+    again.fine_tune(1, resume=True)
+    assert equal(weights_of(plain), weights_of(again))
 
 
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:

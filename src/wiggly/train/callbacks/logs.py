@@ -16,7 +16,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from wiggly.errors import StorageError
+from wiggly.errors import ArgumentError, StorageError
 from wiggly.records import State
 from wiggly.train.callback import Callback
 from wiggly.train.checks import check_number
@@ -39,6 +39,10 @@ class _Lines(Callback):
     in_lr_find: ClassVar[bool] = False
 
     def __init__(self, fname: str | Path, append: bool) -> None:
+        if not isinstance(fname, (str, Path)) or not Path(fname).name:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ArgumentError(
+                "`fname` must be the name of a file", f"it is {str(fname)!r}", "Pass e.g. 'history.csv'."
+            )
         self.fname, self.append = fname, append
         self._size: int | None = None  # bytes of the file after the last line; None before the first
 
@@ -70,7 +74,10 @@ class _Lines(Callback):
             ) from error
 
     def state_dict(self) -> dict[str, Any]:
-        return {"size": self._size}
+        size = self._size
+        if size is None and self.append:  # before the first line: what an earlier run left
+            size = self.path.stat().st_size if self.path.exists() else 0
+        return {"size": size}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes away the lines of what will be done again."""
@@ -89,6 +96,7 @@ class CSVLogger(_Lines):
         append: Add to what an earlier run left, instead of replacing it.
 
     Raises:
+        ArgumentError: `fname` is empty.
         StorageError: The file cannot be written.
 
     Example:
@@ -124,7 +132,7 @@ class JSONLogger(_Lines):
         append: Add to what an earlier run left, instead of replacing it.
 
     Raises:
-        ArgumentError: `every` is negative.
+        ArgumentError: `every` is negative, or `fname` empty.
         StorageError: The file cannot be written.
 
     Example:
@@ -133,7 +141,7 @@ class JSONLogger(_Lines):
     """
 
     def __init__(self, fname: str | Path | None = None, every: int = 50, append: bool = False) -> None:
-        super().__init__("" if fname is None else fname, append)
+        super().__init__("log.jsonl" if fname is None else fname, append)
         check_number("every", every, "0 or more", lambda steps: steps >= 0, "50, or 0 to log no steps")
         self.every, self.prints = every, fname is None
         self._begun = self._failed = False
@@ -179,7 +187,8 @@ class JSONLogger(_Lines):
             self._tell("end", {"steps": state.step})
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "begun": self._begun, "step": self._step}
+        own = {"begun": self._begun, "step": self._step}
+        return {**({"size": None} if self.prints else super().state_dict()), **own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)

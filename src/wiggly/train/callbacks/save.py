@@ -142,6 +142,8 @@ class SaveModel(Monitor):
             self._save(self.fname)
         elif self._keeps_best and self.best is not None:
             self._load_best()
+        elif self._keeps_best and self.monitor in state.row and self.learner.engine.is_main:
+            print(f"{self.monitor} was {state.row[self.monitor]}: there is no best epoch, so none was kept.")
 
     def _load_best(self) -> None:
         if not self._kept and self.fname is not None:

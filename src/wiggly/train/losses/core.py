@@ -16,12 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wiggly.errors import ArgumentError
+from wiggly.train.nested import each_tensor
 
 __all__ = [
     "BCEWithLogitsLossFlat",
     "CrossEntropyLossFlat",
     "LabelSmoothingCrossEntropy",
     "MSELossFlat",
+    "NoneReduce",
     "activation_of",
     "decodes_of",
     "loss_for",
@@ -199,7 +201,7 @@ def loss_for(block: Any) -> nn.Module:
         raise ArgumentError(
             f"a target block's `loss` must be one of {', '.join(known)}",
             f"{type(block).__name__} has {block.loss!r}",
-            "Pass `loss_func`, e.g. loss_func=torch.nn.functional.cross_entropy.",
+            "Pass `loss_func`, e.g. loss_func=MSELossFlat() where numbers or pictures are learned.",
         )
     return known[block.loss](**block.loss_settings)
 
@@ -259,22 +261,54 @@ def decodes_of(loss_func: LossFunction, block: Any = None) -> Callable[[Any], An
     return DECODERS[_kind_of(loss_func, block)]
 
 
+class NoneReduce:
+    """Has a loss give one number per target within a block, and its mean or sum again afterwards.
+
+    Args:
+        loss_func: A loss with an attribute, or an argument, `reduction`.
+
+    Raises:
+        ArgumentError: It has neither.
+
+    Example:
+        >>> loss = CrossEntropyLossFlat()
+        >>> with NoneReduce(loss) as each:
+        ...     each(torch.zeros(3, 2), torch.tensor([0, 1, 1])).shape
+        torch.Size([3])
+        >>> loss.reduction
+        'mean'
+    """
+
+    def __init__(self, loss_func: LossFunction) -> None:
+        reduction = getattr(loss_func, "reduction", None)
+        self.loss_func, self.reduction = loss_func, reduction if isinstance(reduction, str) else None
+        if self.reduction is None and not _takes_reduction(loss_func):
+            raise ArgumentError(
+                "`NoneReduce` needs a loss with a `reduction`",
+                f"got {loss_func!r:.80}",
+                "Give it one, as torch's losses have, or call it with one item at a time.",
+            )
+
+    def __enter__(self) -> LossFunction:
+        if self.reduction is None:
+            return partial(self.loss_func, reduction="none")
+        cast("Any", self.loss_func).reduction = "none"
+        return self.loss_func
+
+    def __exit__(self, *_: object) -> None:
+        if self.reduction is not None:
+            cast("Any", self.loss_func).reduction = self.reduction
+
+
 def loss_per_item(loss_func: LossFunction, pred: Any, targets: tuple[Tensor, ...]) -> Tensor:
     """Loss of every row, `(n,)`: the unreduced loss averaged over all but the first axis.
 
     A loss that cannot be asked for its unreduced form is called row by row.
     """
     n = targets[0].shape[0]
-    reduction = getattr(loss_func, "reduction", None)
-    if isinstance(reduction, str):
-        owner = cast("Any", loss_func)
-        owner.reduction = "none"
-        try:
-            loss = cast("Tensor", loss_func(pred, *targets))
-        finally:
-            owner.reduction = reduction
-    elif _takes_reduction(loss_func):
-        loss = cast("Tensor", loss_func(pred, *targets, reduction="none"))
+    if isinstance(getattr(loss_func, "reduction", None), str) or _takes_reduction(loss_func):
+        with NoneReduce(loss_func) as each:
+            loss = cast("Tensor", each(pred, *targets))
     else:
         rows = (loss_func(_row(pred, i), *(t[i : i + 1] for t in targets)) for i in range(n))
         loss = torch.stack([cast("Tensor", row).reshape(()) for row in rows])
@@ -282,7 +316,7 @@ def loss_per_item(loss_func: LossFunction, pred: Any, targets: tuple[Tensor, ...
 
 
 def _row(pred: Any, i: int) -> Any:
-    return pred[i : i + 1] if isinstance(pred, Tensor) else tuple(_row(part, i) for part in pred)
+    return each_tensor(pred, lambda tensor: tensor[i : i + 1])
 
 
 def _takes_reduction(loss_func: LossFunction) -> bool:

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wiggly.errors import ArgumentError, TrainingError
+from wiggly.errors import ArgumentError, TrainingError, WigglyError
+from wiggly.train.losses.checks import briefly
 
 __all__ = [
     "AverageMetric",
@@ -47,12 +48,18 @@ def accuracy(inp: Tensor, targ: Tensor, axis: int = -1) -> Tensor:
         axis: Axis of the classes.
 
     Raises:
-        ArgumentError: Numbers of rows and targets differ.
+        ArgumentError: Numbers of rows and targets differ, or there is one score only.
 
     Example:
         >>> accuracy(torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([0, 1]))
         tensor(0.5000)
     """
+    if inp.shape[axis] == 1:  # the highest of one score is always the same
+        raise ArgumentError(
+            "`accuracy` and `error_rate` need a score for each class",
+            f"the model has 1 output, of shape {tuple(inp.shape)}",
+            "Pass metrics=accuracy_multi for one yes-or-no output.",
+        )
     pred, targ = _flat_pair(inp.argmax(axis), targ)
     return (pred == targ).float().mean()
 
@@ -68,7 +75,17 @@ def error_rate(inp: Tensor, targ: Tensor, axis: int = -1) -> Tensor:
 
 
 def top_k_accuracy(inp: Tensor, targ: Tensor, k: int = 5, axis: int = -1) -> Tensor:
-    """Share of rows whose target is among the `k` highest scores."""
+    """Share of rows whose target is among the `k` highest scores.
+
+    Raises:
+        ArgumentError: There are fewer than `k` scores.
+    """
+    if inp.shape[axis] < k:
+        raise ArgumentError(
+            "`k` must be at most the number of classes",
+            f"it is {k} of {inp.shape[axis]}",
+            "Pass fewer: partial(top_k_accuracy, k=2), say.",
+        )
     best = inp.topk(k, axis).indices
     return (best == targ.unsqueeze(axis)).any(axis).float().mean()
 
@@ -121,6 +138,11 @@ def foreground_acc(
     """
     right, counted = right_pixels(inp, targ, axis, (bkg_idx, ignore))
     return right / counted.clamp(min=1)
+
+
+def at_least_two(scores: Tensor, axis: int) -> Tensor:
+    """Scores of classes; of a single one, which says yes above 0, another one for "no" before it."""
+    return torch.cat([torch.zeros_like(scores), scores], axis) if scores.shape[axis] == 1 else scores
 
 
 def right_pixels(
@@ -249,7 +271,7 @@ class PixelShare(Metric):
 
     def accumulate(self, pred: Any, targets: tuple[Tensor, ...]) -> None:
         left_out = (self.ignore, self.background)
-        right, counted = right_pixels(pred.detach(), targets[0], self.axis, left_out)
+        right, counted = right_pixels(at_least_two(pred.detach(), self.axis), targets[0], self.axis, left_out)
         self._right, self._counted = self._right + right, self._counted + counted
 
     def value(self) -> float:
@@ -423,8 +445,23 @@ def _as_metric(metric: Any) -> Metric:
 
 def explain_metric_error(metric: Metric, error: Exception) -> TrainingError:
     """The error to raise for a metric that failed, naming it."""
-    return TrainingError(
-        f"the metric `{metric.name}` must accept the model's output and the targets, and give one number",
-        f"{type(error).__name__}: {error}",
-        "Choose one for this kind of target (several classes need average='macro'); set `learn.metrics`.",
-    )
+    rule = f"the metric `{metric.name}` must accept the model's output and the targets, and give one number"
+    if isinstance(error, WigglyError):
+        return TrainingError(rule, f"{error.rule}; {error.received}", error.fix)
+    return TrainingError(rule, briefly(error), _metric_fix(metric, error))
+
+
+def _metric_fix(metric: Metric, error: Exception) -> str:
+    function: Any = getattr(metric, "function", None)
+    module = str(getattr(_plain(function), "__module__", ""))
+    if isinstance(metric, SetMetric):
+        return "Choose one for this kind of target: several classes need average='macro', or RocAuc."
+    if module.startswith("sklearn."):
+        return f"Have it called for the whole set, with class numbers: skm_to_wiggly({name_of(function)})."
+    if isinstance(error, TypeError) and str(error).startswith(("it returned", "its value")):
+        return "Have it return one number, e.g. the mean over the rows."
+    return "It is called with the output of a batch and its targets: mend it, or set `learn.metrics`."
+
+
+def _plain(function: Any) -> Any:
+    return _plain(function.func) if isinstance(function, partial) else function

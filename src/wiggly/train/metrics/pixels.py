@@ -16,7 +16,7 @@ from torch import Tensor
 from wiggly.errors import ArgumentError
 from wiggly.train.losses.core import CrossEntropyLossFlat
 from wiggly.train.losses.pixels import CombinedLoss, DiceLoss
-from wiggly.train.metrics.core import Metric, PixelShare
+from wiggly.train.metrics.core import Metric, PixelShare, at_least_two
 
 __all__ = [
     "Dice",
@@ -81,7 +81,7 @@ class PixelMetric(Metric):
     """A metric computed from how many pixels of each class are taken for each, over the whole set.
 
     Args:
-        axis: Axis of the classes in the output.
+        axis: Axis of the classes in the output. A single score there is that of class 1 of two.
         ignore: Pixels of this class in the mask do not count, nor does the class; None counts all.
     """
 
@@ -93,8 +93,8 @@ class PixelMetric(Metric):
         self._counts: Tensor | None = None
 
     def accumulate(self, pred: Any, targets: tuple[Tensor, ...]) -> None:
-        classes = pred.detach().argmax(self.axis)
-        counts = count_pixels(classes, targets[0], pred.shape[self.axis], self.ignore)
+        scores = at_least_two(pred.detach(), self.axis)
+        counts = count_pixels(scores.argmax(self.axis), targets[0], scores.shape[self.axis], self.ignore)
         self._counts = counts if self._counts is None else self._counts + counts
 
     def value(self) -> float:

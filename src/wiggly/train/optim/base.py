@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from wiggly.errors import ArgumentError, ModelError
+from wiggly.train.optim.quick import QuickAdam
 from wiggly.train.optim.state import aligned, as_tuples, check_same_kind, copied, is_data
 
 __all__ = [
@@ -63,7 +65,7 @@ class Optimizer:
 
     def __init__(self, inner: torch.optim.Optimizer, decay_here: bool = False) -> None:
         check_first_order(type(inner), getattr(inner, "is_second_order", False))
-        self.inner, self.decay_here = inner, decay_here
+        self.inner, self.decay_here, self._quick = inner, decay_here, QuickAdam(inner)
         for number, group in enumerate(inner.param_groups):
             group.setdefault("layer", number)
             group.setdefault("decay", True)
@@ -125,7 +127,7 @@ class Optimizer:
         Raises:
             ArgumentError: This optimizer has no weight decay, or it is negative.
         """
-        if wd is not None and (isinstance(wd, str) or not wd >= 0):
+        if wd is not None and not (isinstance(wd, Real) and wd >= 0):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ArgumentError("`wd` must be at least 0", f"it is {wd!r}", "Pass e.g. wd=0.01.")
         key = "wd" if self.decay_here else "weight_decay"
         for group, made in zip(self.param_groups, self._made, strict=True):
@@ -154,7 +156,8 @@ class Optimizer:
         """One update of every parameter that has a gradient."""
         if self.decay_here:
             self._decay()
-        self.inner.step()
+        if not self._quick.step():
+            self.inner.step()
 
     @torch.no_grad()
     def _decay(self) -> None:
@@ -168,11 +171,17 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""
-        self.inner.zero_grad(set_to_none=True)
+        if type(self.inner).zero_grad is not torch.optim.Optimizer.zero_grad:
+            self.inner.zero_grad(set_to_none=True)
+            return
+        for group in self.param_groups:  # as torch's does, without its bookkeeping: 16 µs of a small step
+            for parameter in group["params"]:
+                parameter.grad = None
 
     def clear_state(self) -> None:
         """Forgets running averages and step counts; the next step starts afresh."""
         self._state.clear()
+        self._quick.forget()
         for parameter, values in self._first_state.items():
             self._state[parameter] = copied(values)
         for group, made in zip(self.param_groups, self._made, strict=True):
@@ -231,6 +240,7 @@ class Optimizer:
         Needed whenever a model was moved: torch's fused kernels pair numbers by address, so averages in
         another format than the weights would silently be given to the wrong ones.
         """
+        self._quick.forget()
         for parameter, values in self._state.items():
             for name, value in values.items():
                 values[name] = aligned(value, parameter)

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from wiggly.errors import ModelError
+from wiggly.errors import ArgumentError, ModelError
 
 __all__ = [
     "Splitter",
@@ -46,9 +46,18 @@ def layer_groups(model: nn.Module, splitter: Splitter) -> list[list[nn.Parameter
 
     Raises:
         ModelError: There is nothing to train.
+        ArgumentError: The splitter gives no lists of parameters.
     """
-    made = list(splitter(model))
-    groups = [made] if made and isinstance(made[0], Tensor) else [list(part) for part in made]
+    if not callable(splitter):
+        raise _splitter_error(f"it is {splitter!r:.80}")
+    given: Any = splitter(model)
+    try:
+        made: list[Any] = list(given)
+        groups = [made] if made and isinstance(made[0], Tensor) else [list(part) for part in made]
+    except TypeError:
+        raise _splitter_error(f"it returned {type(given).__name__}") from None
+    if wrong := [p for part in groups for p in part if not isinstance(p, nn.Parameter)]:
+        raise _splitter_error(f"there is a {type(wrong[0]).__name__} in what it returned")
     if not any(groups):
         raise ModelError(
             "a model to train must have parameters that take a gradient",
@@ -56,6 +65,14 @@ def layer_groups(model: nn.Module, splitter: Splitter) -> list[list[nn.Parameter
             "Set requires_grad=True on some, or check `splitter`.",
         )
     return groups
+
+
+def _splitter_error(received: str) -> ArgumentError:
+    return ArgumentError(
+        "`splitter` must be a function from the model to lists of parameters",
+        received,
+        "E.g. splitter=lambda model: [list(part.parameters()) for part in model].",
+    )
 
 
 def norm_and_bias(model: nn.Module) -> tuple[set[nn.Parameter], set[nn.Parameter]]:

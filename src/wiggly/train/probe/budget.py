@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from wiggly.train.fitting import Fitting
     from wiggly.train.loop import Callbacks
 
-__all__ = ["fit_within", "seconds_of"]
+__all__ = ["fit_within", "seconds_of", "seconds_of_validation"]
 
 # Highest rates where the head is trained already: those of `fine_tune` after a probe.
 BODY_RATE, HEAD_RATE = 2.5e-6, 2.5e-4
@@ -169,6 +169,7 @@ class _Plan:
         step: Seconds of a training batch.
         valid: Seconds of a validation.
         rates: Highest rate of each parameter group.
+        late: Whether there is not even the time for one batch and a validation.
     """
 
     epochs: int
@@ -179,6 +180,7 @@ class _Plan:
     full_side: int = 0
     step: float = 0.0
     valid: float = 0.0
+    late: bool = False
 
     @classmethod
     def again(cls, settings: dict[str, Any]) -> _Plan:
@@ -191,7 +193,7 @@ def _planned(learner: Fitting, clock: Clock, cbs: Callbacks, has_head: bool) -> 
     if has_head and learner.engine.agreed(clock.left < LEAST_PART * clock.total):
         return None
     extra = as_callbacks(cbs)
-    valid = _seconds_of_validation(learner)
+    valid = seconds_of_validation(learner, clock.left / 8)
     step, full_side = _seconds_of_step(learner, clock.left / 4, [*extra])
     rates = _rates(learner, clock, step, has_head)
     left = learner.engine.agreed(clock.left)
@@ -208,9 +210,8 @@ def _planned(learner: Fitting, clock: Clock, cbs: Callbacks, has_head: bool) -> 
         except (WigglyError, RuntimeError):  # a network that is made for one size
             break
         plan = _fitted(replace(plan, step=step, side=side), learner.engine.agreed(clock.left))
-    if has_head and learner.engine.agreed(clock.left < plan.valid + plan.step):
-        return None
-    return plan
+    late = learner.engine.agreed(clock.left < plan.valid + plan.step)
+    return None if has_head and late else replace(plan, late=late)
 
 
 def _fitted(plan: _Plan, left: float) -> _Plan:
@@ -233,14 +234,19 @@ def _rates(learner: Fitting, clock: Clock, step: float, has_head: bool) -> list[
     return learner.rates(float(found.valley))
 
 
-def _seconds_of_validation(learner: Fitting) -> float:
-    """Of all validation items, from the first few batches."""
+def seconds_of_validation(learner: Fitting, allowed: float) -> float:
+    """How long a pass over the validation items takes, from its first few batches.
+
+    Args:
+        learner: Makes the pass.
+        allowed: Seconds after which it is over.
+    """
     dl, times = learner.dls.valid, [time.perf_counter()]
     if dl is None or not len(dl):
         return 0.0
     for _ in learner.outputs(dl):
         times.append(time.perf_counter())
-        if len(times) == 4:
+        if learner.engine.agreed(len(times) == 4 or times[-1] - times[0] > allowed):
             break
     rounds = [b - a for a, b in pairwise(times)]
     return learner.engine.agreed(len(dl) * median(rounds[1:] or rounds))
@@ -286,6 +292,11 @@ def _why(learner: Fitting, head: dict[str, Any] | None, learned: list[int], plan
             "training the body as well does not fit into the rest"
         )
     rates = f"at rates up to {plan.rates[-1]:.1g}"
+    if plan.late:
+        return (
+            f"everything learns for {plan.batches} of {plan.of} batches {rates}, and ends late, because one "
+            f"batch takes {plan.step:.2g} s and a validation {plan.valid:.2g} s"
+        )
     if not plan.of:
         return f"going on with the plan of the run that was interrupted, {rates}"
     first = f"the head learned from frozen features in {head['seconds']:.1f} s, then " if head else ""

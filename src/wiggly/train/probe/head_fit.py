@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from wiggly.errors import TrainingError
-from wiggly.train.checks import checked_loss
+from wiggly.train.losses.checks import checked_loss
 from wiggly.train.optim.schedule import one_cycle
 from wiggly.train.probe.features import FeatureLoader
 
@@ -105,20 +105,19 @@ def fit_head(
             number = len(done.losses)
             inputs, targets = (tuple(t.to(device) for t in ts) for ts in (batch.inputs, batch.targets))
             loss = checked_loss(loss_func, head(*inputs), targets, first=number == 0)
-            grads = torch.autograd.grad(loss, parameters)
             done.lrs.append(rate(number / steps))
-            optimizer.step(grads, done.lrs[-1], wd)
             done.losses.append(float(loss.detach()))
-            if not math.isfinite(done.losses[-1]):
-                raise _not_finite(done.losses[-1], number)
+            if not math.isfinite(done.losses[-1]):  # before the step, which would spoil the weights
+                raise _not_finite(done.losses[-1], number, done.lrs[-1])
+            optimizer.step(torch.autograd.grad(loss, parameters), done.lrs[-1], wd)
             if not goes_on((number + 1) / steps, done.losses[-1]):
                 return done
     return done
 
 
-def _not_finite(loss: float, step: int) -> TrainingError:
+def _not_finite(loss: float, step: int, rate: float) -> TrainingError:
     return TrainingError(
         "the loss of a head must stay a finite number",
-        f"it is {loss} at step {step + 1}",
+        f"it is {loss} at step {step + 1}, at a learning rate of {rate:.2g}",
         "Check that inputs and targets hold no NaN, and that the body's features are finite.",
     )

@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from wiggly.data.loader import DataLoader
 from wiggly.data.loaders import DataLoaders
 from wiggly.data.shards.stream import ShardDataset
-from wiggly.errors import ArgumentError, ModelError
+from wiggly.errors import ModelError
+from wiggly.train.checks import whole_number
 from wiggly.train.loop import Loop
 from wiggly.train.predict import in_order
 from wiggly.train.probe.features import FeatureLoader, Features, gather_features
@@ -35,7 +37,8 @@ EPOCHS = 10
 LEAST_STEPS, MOST_STEPS = 150, 3000
 ROWS_PER_STEP = 64
 HIGHEST_RATE, WEIGHT_DECAY, DECAY_FOR_NUMBERS = 5e-3, 3.0, 0.3
-# Items per forward pass at least; without gradients even a small GPU holds so many.
+# Items per forward pass, if the batches of training are smaller: without gradients a device holds a few times
+# as many.
 ITEMS_PER_PASS = 64
 # Share of the progress bar that the pass over the data takes.
 PASS_SHARE = 0.8
@@ -60,7 +63,7 @@ def split_model(learner: Loop) -> tuple[nn.Sequential, nn.Sequential]:
     """
     children = list(learner.model.children())
     groups = learner.groups
-    plain = isinstance(learner.model, nn.Sequential) and len(children) > 1 and len(groups) > 1
+    plain = _in_turn(learner.model) and len(children) > 1 and len(groups) > 1
     plain = plain and not hasattr(children[0], "taps")  # a U-Net's encoder: what it gives are several maps
     if not plain or {id(p) for p in children[-1].parameters()} != {id(p) for p in groups[-1]}:
         raise ModelError(
@@ -70,9 +73,14 @@ def split_model(learner: Loop) -> tuple[nn.Sequential, nn.Sequential]:
             "Train it with `fine_tune`, or pass a `splitter` that makes its last child the last group.",
         )
     head = children[-1]
-    layers = list(head.children()) if isinstance(head, nn.Sequential) else [head]
+    layers = list(head.children()) if _in_turn(head) else [head]
     kept = next((i for i, layer in enumerate(layers) if _learns_or_draws(layer)), 0)
     return nn.Sequential(*children[:-1], *layers[:kept]), nn.Sequential(*layers[kept:])
+
+
+def _in_turn(module: nn.Module) -> bool:
+    """Whether it calls its children one after the other and does nothing else."""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
 
 
 def can_probe(learner: Loop) -> bool:
@@ -105,8 +113,7 @@ def probe_head(learner: Loop, augmented: int = 0, seconds: float = math.inf) -> 
         ArgumentError: `augmented` is negative.
         DataError: There is nothing to learn from.
     """
-    if augmented < 0:
-        raise ArgumentError("`augmented` must be at least 0", f"it is {augmented}", "Leave it out.")
+    augmented = whole_number("augmented", augmented, lowest=0)
     front, head = split_model(learner)
     started = time.perf_counter()
     shown = _Shown(learner, started + seconds)
@@ -122,9 +129,11 @@ def probe_head(learner: Loop, augmented: int = 0, seconds: float = math.inf) -> 
         layers.to(learner.engine.device)
         decay = WEIGHT_DECAY if stretch is None else DECAY_FOR_NUMBERS
         learner.recorder.phases[-1].update(epochs=n_epochs, wd=decay)
+        start = _start(learner, head)
         fit = fit_head(layers, loader, learner.loss_func, n_epochs, HIGHEST_RATE, decay, shown.goes_on)
         if stretch is not None:
             stretch.fold_into(head)
+        learner.probed = start, _copied(head)
         measured = {} if valid is None else _measured(learner, head, valid)
         took = time.perf_counter() - started
         shown.row(learner.recorder.take_over(fit.losses, fit.lrs, measured, took))
@@ -132,6 +141,21 @@ def probe_head(learner: Loop, augmented: int = 0, seconds: float = math.inf) -> 
         shown.close()
     learner.reset_optimizer()  # its averages are of the head before
     return len(set(train.positions))
+
+
+def _start(learner: Loop, head: nn.Module) -> dict[str, Tensor]:
+    """Where a head begins to learn. One that is as the last probe has left it begins where that began: fitted
+    a second time to the same features it would know them by heart."""
+    if learner.probed is not None:
+        before, after = learner.probed
+        now = head.state_dict()
+        if now.keys() == after.keys() and all(torch.equal(now[name].cpu(), after[name]) for name in now):
+            head.load_state_dict(before)
+    return _copied(head)
+
+
+def _copied(head: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().to("cpu", copy=True) for name, value in head.state_dict().items()}
 
 
 def _gather(
@@ -158,7 +182,7 @@ def _large(dl: Any, shuffle: bool | None = None) -> Any:
     are."""
     if not isinstance(dl, DataLoader):
         return dl
-    made = dl.new(bs=max(dl.bs, ITEMS_PER_PASS), shuffle=shuffle, drop_last=False)
+    made = dl.new(bs=max(dl.bs, min(ITEMS_PER_PASS, 4 * dl.bs)), shuffle=shuffle, drop_last=False)
     made.bad_items = dl.bad_items  # shared, so that they are reported
     return made
 

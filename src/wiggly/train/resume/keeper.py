@@ -30,14 +30,18 @@ class Signals:
 
     Handlers of the user's own stay as they are, and so does everything outside the main thread, where Python
     allows no handlers.
+
+    Args:
+        waits: Whether somebody asks between steps; without that they act at once, as they always do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, waits: bool = True) -> None:
+        self.waits = waits
         self.asked: int | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
+        if self.waits and threading.current_thread() is threading.main_thread():
             for number, default in (
                 (signal.SIGINT, signal.default_int_handler),
                 (signal.SIGTERM, signal.SIG_DFL),

@@ -19,6 +19,7 @@ from wiggly.records import State
 from wiggly.train.callback import Callback
 from wiggly.train.checkpoint import Contents, read_checkpoint
 from wiggly.train.distributed.sharding import put_optimizer, put_weights
+from wiggly.train.resume.lock import Lock
 from wiggly.train.resume.snapshot import apply_snapshot, unpack
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ __all__ = [
     "Place",
     "folder_of",
     "forget",
+    "is_kept",
     "kept_file",
     "previous_of",
+    "put_aside",
     "read_kept",
     "remove",
 ]
@@ -130,10 +133,19 @@ def read_kept(path: Path) -> Kept | None:
             return Kept(path, read_checkpoint(path))
         except StorageError as error:
             if not previous.exists():
-                fix = f"Delete it to train anew, or put a good copy in its place: {path}"
-                raise StorageError(error.rule, error.received, fix) from error
+                raise _unreadable(error, path) from error
             warnings.warn(f"{path} is damaged; the fit goes on from the one before.", stacklevel=2)
-    return Kept(previous, read_checkpoint(previous)) if previous.exists() else None
+    try:
+        return Kept(previous, read_checkpoint(previous)) if previous.exists() else None
+    except StorageError as error:
+        raise _unreadable(error, path, previous) from error
+
+
+def _unreadable(error: StorageError, *paths: Path) -> StorageError:
+    files = " and ".join(str(path) for path in paths if path.exists())
+    return StorageError(
+        error.rule, error.received, f"Delete it to train anew, or put a good copy in its place: {files}"
+    )
 
 
 def folder_of(learner: Loop) -> Path:
@@ -154,6 +166,39 @@ def kept_file(learner: Loop, number: int = 1) -> Path:
 def previous_of(path: Path) -> Path:
     """Where the checkpoint before is kept, until the run is over."""
     return path.with_name(path.name.replace(".safetensors", ".previous.safetensors"))
+
+
+def is_kept(path: Path) -> bool:
+    """Whether there is a run to go on with: a kill while a checkpoint is renamed leaves the one before."""
+    return path.exists() or previous_of(path).exists()
+
+
+def put_aside(path: Path) -> Path:
+    """Renames a kept run, so that the next one begins anew.
+
+    Args:
+        path: The checkpoint.
+
+    Returns:
+        Its new path.
+
+    Raises:
+        StorageError: Another process goes on with it now, or it cannot be renamed.
+    """
+    Lock(path).check()
+    aside = path.with_name(f"earlier-{path.name}")
+    try:
+        for file, target in ((path, aside), (previous_of(path), previous_of(aside))):
+            remove(target)
+            if file.exists():
+                file.replace(target)
+    except OSError as error:
+        raise StorageError(
+            f"an earlier run in `{path}` must be put aside",
+            f"renaming it failed: {error.strerror}",
+            "Go on with it, move it yourself, or choose a folder you may write to.",
+        ) from error
+    return aside
 
 
 def remove(path: Path) -> None:

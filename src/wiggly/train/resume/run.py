@@ -27,11 +27,12 @@ from wiggly.train.checkpoint import (
     save_checkpoint,
     weight_differences,
 )
-from wiggly.train.distributed.sharding import put_weights
+from wiggly.train.distributed.sharding import put_optimizer, put_weights
 from wiggly.train.progress import choose_display, show_phase
 from wiggly.train.resume.fingerprint import beginning_of, differences, digest_of, facts_of
 from wiggly.train.resume.keeper import Keeper, Signals
 from wiggly.train.resume.kept import GoingOn, Kept, Place, folder_of, forget, previous_of, read_kept, remove
+from wiggly.train.resume.lock import Lock
 from wiggly.train.resume.snapshot import named_callbacks, pack, take_snapshot
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Run:
         self.folder = folder_of(learner)
         self.phases: list[dict[str, Any]] = []
         self._kept: Kept | None = None
+        self._lock: Lock | None = None
         self._trained = self._warned = self._written_once = False
         self._unrecorded = 0
         self._started = self._written = time.perf_counter()
@@ -70,6 +72,7 @@ class Run:
         settings: Mapping[str, Any],
         callbacks: Sequence[Callback],
         work: Callable[[Keeper, GoingOn | None], None],
+        in_steps: bool = True,
     ) -> None:
         """Runs a phase, or passes over it if it was over when the run was killed.
 
@@ -77,6 +80,7 @@ class Run:
             settings: What must be the same when the run goes on; JSON values.
             callbacks: Those whose states are kept.
             work: Runs the phase with one more callback, from the beginning or from where it goes on.
+            in_steps: Whether that callback hears of every step, so that signals can wait for its end.
 
         Raises:
             ArgumentError: The run that was killed was another one.
@@ -93,7 +97,7 @@ class Run:
                 return
             place = kept.place
             going_on = GoingOn(place, lambda given: kept.put_back(self.learner, given))
-        self._run(place, callbacks, lambda keeper: work(keeper, going_on))
+        self._run(place, callbacks, lambda keeper: work(keeper, going_on), in_steps)
 
     def once(self, settings: Mapping[str, Any], work: Callable[[], Any], recorded: bool = True) -> None:
         """Runs a phase that cannot be divided, such as a probe; if it is killed it begins anew.
@@ -105,7 +109,7 @@ class Run:
         """
         callbacks = [self.learner.recorder, *self.learner.cbs]
         self._unrecorded += not recorded
-        self.phase(settings, callbacks, lambda keeper, going_on: work())
+        self.phase(settings, callbacks, lambda keeper, going_on: work(), in_steps=False)
 
     def known(self) -> dict[str, Any] | None:
         """Settings of the next phase, as the run had them that was killed; None if it did not get there, if
@@ -113,9 +117,11 @@ class Run:
         phases = [] if self._kept is None else self._kept.phases
         return phases[len(self.phases)] if len(self.phases) < len(phases) else None
 
-    def _run(self, place: Place, callbacks: Sequence[Callback], work: Callable[[Keeper], None]) -> None:
+    def _run(
+        self, place: Place, callbacks: Sequence[Callback], work: Callable[[Keeper], None], in_steps: bool
+    ) -> None:
         self._trained = True
-        with Signals() as signals:
+        with Signals(waits=in_steps) as signals:
             keeper = Keeper(self, place, callbacks, signals)
             try:
                 work(keeper)
@@ -125,20 +131,37 @@ class Run:
                 raise
             except DivergedError as error:
                 raise self._put_back(error) from error
-        self._kept = None
-        if self.asked or self.is_due(boundary=True):
-            self.write(Place(place.phase + 1), callbacks)
+            self._kept = None
+            engine = self.learner.engine
+            asked = any(engine.from_all(signals.asked is not None))  # since the last step
+            worth = self.asked or (asked and engine.agreed(self.is_worth_keeping))
+            if worth or self.is_due(boundary=True):
+                self.write(Place(place.phase + 1), callbacks)
+            if asked:
+                self._say_interrupted()
+                signals.stop()
 
     def _put_back(self, error: DivergedError) -> DivergedError:
-        """Puts the weights of the last checkpoint of this run back, if there is one, and says so."""
-        kept = read_kept(self.path) if self.path.exists() and self._written_once else None
-        if kept is None:
-            advice = "The weights may be spoilt: make the learner anew or load a saved state."
-        else:
-            put_weights(self.learner.model, kept.contents.weights)
+        """Puts weights and optimizer of the last checkpoint of this run back, if there is one, and says
+        so."""
+        learner = self.learner
+        kept = learner.engine.once(self._last_written)
+        learner.opt.clear_state()  # its averages are spoilt as well
+        learner.opt.zero_grad()
+        if kept is not None:
+            put_weights(learner.model, kept.contents.weights)
+            if kept.contents.optimizer is not None:
+                put_optimizer(learner.opt, kept.contents.optimizer)
             where = f"step {kept.place.step} of epoch {kept.place.epoch}"
             advice = f"The weights are again those of the last checkpoint ({where}): {self.path}"
+        else:
+            advice = "The weights may be spoilt: make the learner anew or load a saved state."
         return DivergedError(error.rule, error.received, error.fix + advice)
+
+    def _last_written(self) -> Kept | None:
+        with contextlib.suppress(StorageError):
+            return read_kept(self.path) if self._written_once else None
+        return None
 
     def _pass_over(self, kept: Kept, number: int, callbacks: Sequence[Callback]) -> None:
         phases = kept.snapshot["callbacks"]["History"]["phases"]
@@ -165,8 +188,9 @@ class Run:
             raise _another(self._kept, [f"it has {len(self.phases)} phases now, and had more then"])
         if not self._trained:
             self._say(f"This fit was over already: its result was read from {self.path}.")
-        if self.learner.engine.is_main:
+        if self.learner.engine.is_main and (self._lock or Lock(self.path)).is_free:
             remove(self.previous)
+            self.let_go()
             forget(self.unasked_path, self.learner.path)
         if self.asked:
             known = _finished.setdefault((self.folder, self._number), [])
@@ -197,6 +221,7 @@ class Run:
             place = earlier.index(self._beginning) if self._beginning in earlier else len(earlier)
             name = f"fit-{self._number}" + (f"-learner-{place + 1}" if place else "")
             self.path = self.folder / f"{name}.safetensors"
+            learner.engine.once(self._take)
             # Read by the first process, which writes them: on other machines they may not be there.
             self._kept = learner.engine.once(lambda: read_kept(self.path) or read_kept(self.unasked_path))
         elif self.unasked_path.exists():
@@ -206,6 +231,22 @@ class Run:
             remove(half)
         if self._kept is not None:
             self._compare_facts(self._kept)
+
+    def _take(self) -> None:
+        """Takes the lock on the file.
+
+        Raises:
+            StorageError: Another process holds it, or is writing what would be gone on with.
+        """
+        self._lock = self._lock or Lock(self.path)
+        self._lock.take()
+        if self.asked:
+            Lock(self.unasked_path).check()
+
+    def let_go(self) -> None:
+        """Gives the lock back, however the call has ended."""
+        if self._lock is not None:
+            self._lock.release()
 
     def _compare_facts(self, kept: Kept) -> None:
         found = differences(kept.facts, self.facts)
@@ -265,9 +306,11 @@ class Run:
         if not learner.engine.writes_weights:
             return
         try:
+            if not (self.asked or learner.engine.is_sharded):
+                self._take()
             state = snapshot or take_snapshot(learner, callbacks, place.within)
             # What is spoilt must not take the place of what was good.
-            if all(bool(p.isfinite().all()) for p in learner.model.parameters()):
+            if _is_finite(learner):
                 tensors: dict[str, Tensor] = {}
                 packed = pack(state, tensors, RUN_PREFIX)
                 values = {"place": asdict(place), "phases": self.phases, "facts": self.facts, "state": packed}
@@ -314,6 +357,7 @@ def resumable(learner: Loop, asked: bool) -> Generator[Run]:
         run.finish()
     finally:
         learner.fit_under_way = None
+        run.let_go()
 
 
 def _another(kept: Kept, differences: Sequence[str]) -> ArgumentError:
@@ -322,3 +366,8 @@ def _another(kept: Kept, differences: Sequence[str]) -> ArgumentError:
         "; ".join(differences),
         f"Make them as they were; or delete {kept.path} to train anew. Its weights alone: learn.load(file).",
     )
+
+
+def _is_finite(learner: Loop) -> bool:
+    """Whether all weights are numbers."""
+    return all(bool(p.isfinite().all()) for p in learner.model.parameters())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 TENSOR_KEY = "@tensor"
+# It draws from Python's generator when it is loaded: that must not happen in the middle of a run, as it would
+# with the first progress bar, or with the first metric of scikit-learn's.
+import_module("rich.style")
 
 
 def generators(loaders: Sequence[Any] = ()) -> dict[str, Any]:
