@@ -1,4 +1,4 @@
-"""Rewrites every Python file in the house style, and repairs what the linter can repair by itself."""
+"""Rewrites every Python and TypeScript file in the house style; what the linter can repair, it repairs."""
 
 from environment import call, prepare
 
@@ -6,3 +6,4 @@ if __name__ == "__main__":
     python = prepare(".venv", ["test"])
     call(python, "-m", "ruff", "check", "--fix")
     call(python, "-m", "ruff", "format")
+    call(python, "scripts/web.py", "--format")

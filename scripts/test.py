@@ -1,4 +1,4 @@
-"""Every check there is, the same here and in CI: lint, types, import contract, docs, browser and unit tests.
+"""Every check there is, the same here and in CI: lint, types, imports, web, docs, browser, unit tests.
 
 `python3 scripts/test.py` runs all of them and ends with a table; `... types unit` runs those named; `--slow`
 adds the tests marked slow; what follows `--` goes to pytest: `... unit -- tests/train -x`. Read next:
@@ -38,6 +38,7 @@ def command(name, python, options):
     return {
         "lint": [[python, "-m", "ruff", "check"], [python, "-m", "ruff", "format", "--check"]],
         "types": [[python, "-m", "pyright", "--pythonpath", python]],
+        "web": [[python, "scripts/web.py", "--check"]],
         "imports": [[program(python, "lint-imports"), "--no-cache"]],
         "docs": [[*pytest, "-m", f"docs{slow}", *options.pytest]],
         "unit": [[*pytest, *unit, *options.pytest]],
@@ -61,7 +62,7 @@ def workers():
 
 def parse():
     """Return the steps asked for, whether slow tests run, and the arguments for pytest."""
-    steps = ["lint", "types", "imports", "docs", "browser", "unit"]
+    steps = ["lint", "types", "imports", "web", "docs", "browser", "unit"]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

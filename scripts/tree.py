@@ -13,7 +13,7 @@ BLOCK = re.compile(r"(```text\n)src/wiggly/\n.*?(```)", re.DOTALL)
 WIDEST = 92
 
 # The order of the journey, not of the alphabet; what is not named here comes last.
-ROOMS = ["data", "train", "vision", "interpret", "bundle", "apps", "run", "cli"]
+ROOMS = ["data", "train", "vision", "interpret", "bundle", "clean", "apps", "teach", "notebook", "run", "cli"]
 NOT_PYTHON = {
     "report.css": "the look of the report, light and dark, screen and paper",
     "model.schema.json": "the JSON Schema of a bundle's `model.json`, generated from `manifest.py`",

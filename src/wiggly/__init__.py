@@ -16,6 +16,10 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         load_bundle,
         load_learner,
     )
+    from wiggly.clean.copying import clean_copy
+    from wiggly.clean.merge import merge_journals
+    from wiggly.clean.tables import clean_table
+    from wiggly.clean.trash import clean_in_place, restore_files
     from wiggly.data.basics import (
         L,
         first,
@@ -34,6 +38,11 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
     )
     from wiggly.data.dataset import Dataset
     from wiggly.data.datasets import Datasets
+    from wiggly.data.edits.edit import Edit, ItemRef
+    from wiggly.data.edits.identity import ItemIds, refs_of
+    from wiggly.data.edits.journal import Journal
+    from wiggly.data.edits.plan import EditSummary
+    from wiggly.data.edits.state import ItemState
     from wiggly.data.items import (
         ColReader,
         RegexLabeller,
@@ -67,6 +76,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         ItemError,
         LabelError,
         ModelError,
+        NotebookError,
         StorageError,
         TrainingError,
         WigglyError,
@@ -79,6 +89,10 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
     from wiggly.interpret.interpretation import Interpretation
     from wiggly.interpret.score import wilson_interval
     from wiggly.interpret.segmentation import SegmentationInterpretation
+    from wiggly.interpret.tables.dependence import partial_dependence
+    from wiggly.interpret.tables.importance import permutation_importance
+    from wiggly.notebook.clean import clean_notebook
+    from wiggly.notebook.export import export_notebook, notebook2script
     from wiggly.records import (
         Batch,
         Prediction,
@@ -86,15 +100,21 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         Split,
         State,
     )
+    from wiggly.tabular.collab.learner import CollabLearner, collab_learner
+    from wiggly.tabular.collab.loaders import CollabDataLoaders
+    from wiggly.tabular.collab.models import EmbeddingDotBias, EmbeddingNN
+    from wiggly.tabular.collab.parts import Embedding, Module, one_hot, sigmoid_range
     from wiggly.tabular.columns import cont_cat_split
     from wiggly.tabular.dates import add_datepart
     from wiggly.tabular.encoder import TableEncoder
-    from wiggly.tabular.learner import tabular_learner
+    from wiggly.tabular.learner import TabularLearner, get_emb_sz, tabular_config, tabular_learner
     from wiggly.tabular.loaders import TabularDataLoaders
-    from wiggly.tabular.models import TabularModel, emb_sz_rule
+    from wiggly.tabular.models import TabMModel, TabularModel, emb_sz_rule
     from wiggly.tabular.procs import Categorify, FillMissing, FillStrategy
     from wiggly.tabular.shrink import df_shrink
     from wiggly.tabular.table import TabularPandas
+    from wiggly.teach.explore import explore
+    from wiggly.teach.interact import interact
     from wiggly.train.callback import (
         Callback,
         CancelBatch,
@@ -137,6 +157,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         CrossEntropyLossFlat,
         LabelSmoothingCrossEntropy,
         MSELossFlat,
+        NoneReduce,
     )
     from wiggly.train.losses.pixels import CombinedLoss, DiceLoss, FocalLoss, FocalLossFlat
     from wiggly.train.lr_find import (
@@ -159,6 +180,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         rmse,
         top_k_accuracy,
     )
+    from wiggly.train.metrics.perplexity import Perplexity
     from wiggly.train.metrics.pixels import Dice, DiceMulti, JaccardCoeff, JaccardCoeffMulti
     from wiggly.train.metrics.whole_set import (
         APScoreBinary,
@@ -250,6 +272,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
     from wiggly.vision.models import (
         Body,
         build_model,
+        create_body,
         create_head,
         vision_model,
     )
@@ -295,6 +318,8 @@ __all__ = [  # noqa: RUF022 - plain string order
     "CohenKappa",
     "ColReader",
     "ColSplitter",
+    "CollabDataLoaders",
+    "CollabLearner",
     "CombinedLoss",
     "Comparison",
     "Contrast",
@@ -321,6 +346,11 @@ __all__ = [  # noqa: RUF022 - plain string order
     "DivergedError",
     "EMA",
     "EarlyStopping",
+    "Edit",
+    "EditSummary",
+    "Embedding",
+    "EmbeddingDotBias",
+    "EmbeddingNN",
     "Engine",
     "ExplainedVariance",
     "F1Score",
@@ -347,11 +377,15 @@ __all__ = [  # noqa: RUF022 - plain string order
     "IntToFloatTensor",
     "Interpretation",
     "ItemError",
+    "ItemIds",
+    "ItemRef",
+    "ItemState",
     "ItemTransform",
     "JSONLogger",
     "Jaccard",
     "JaccardCoeff",
     "JaccardCoeffMulti",
+    "Journal",
     "L",
     "LabelError",
     "LabelSmoothing",
@@ -369,9 +403,12 @@ __all__ = [  # noqa: RUF022 - plain string order
     "MixUp",
     "MixedPrecision",
     "ModelError",
+    "Module",
     "MultiCategoryBlock",
     "Muon",
+    "NoneReduce",
     "Normalize",
+    "NotebookError",
     "OptimWrapper",
     "Optimizer",
     "PILImage",
@@ -380,6 +417,7 @@ __all__ = [  # noqa: RUF022 - plain string order
     "PadMode",
     "ParamScheduler",
     "ParquetSource",
+    "Perplexity",
     "Pipeline",
     "PointBlock",
     "PointError",
@@ -419,8 +457,10 @@ __all__ = [  # noqa: RUF022 - plain string order
     "State",
     "StorageError",
     "Summary",
+    "TabMModel",
     "TableEncoder",
     "TabularDataLoaders",
+    "TabularLearner",
     "TabularModel",
     "TabularPandas",
     "TarSource",
@@ -445,21 +485,30 @@ __all__ = [  # noqa: RUF022 - plain string order
     "aug_transforms",
     "build_model",
     "check_folder",
+    "clean_copy",
+    "clean_in_place",
+    "clean_notebook",
+    "clean_table",
+    "collab_learner",
     "combine",
     "compare",
     "cont_cat_split",
     "cosine",
+    "create_body",
     "create_head",
     "detection_learner",
     "df_shrink",
     "dummy_eval",
     "emb_sz_rule",
     "error_rate",
+    "explore",
     "exponential",
+    "export_notebook",
     "first",
     "flat",
     "foreground_acc",
     "get_annotations",
+    "get_emb_sz",
     "get_files",
     "get_image_files",
     "get_text_files",
@@ -467,29 +516,39 @@ __all__ = [  # noqa: RUF022 - plain string order
     "hook_output",
     "hook_outputs",
     "imagenet_stats",
+    "interact",
     "linear",
     "load_bundle",
     "load_learner",
     "mae",
+    "merge_journals",
     "minimum",
     "model_sizes",
     "mse",
+    "notebook2script",
     "num_features_model",
     "one_cycle",
+    "one_hot",
     "parent_label",
+    "partial_dependence",
+    "permutation_importance",
     "pixel_accuracy",
     "polynomial",
     "range_of",
     "ranger",
+    "refs_of",
     "resize_images",
+    "restore_files",
     "rmse",
     "set_seed",
     "setup_aug_tfms",
     "show_image",
+    "sigmoid_range",
     "skm_to_wiggly",
     "slide",
     "steep",
     "subplots",
+    "tabular_config",
     "tabular_learner",
     "tensor",
     "top_k_accuracy",
@@ -512,12 +571,25 @@ __version__ = "0.1.0"
 _ROOMS = {
     "errors": """
         ArgumentError BadItemsError BundleError DataError DependencyError DivergedError ItemError LabelError
-        ModelError StorageError TrainingError WigglyError
+        ModelError NotebookError StorageError TrainingError WigglyError
     """,
     "interpret.attribution": "grad_cam",
+    "interpret.tables.dependence": "partial_dependence",
+    "interpret.tables.importance": "permutation_importance",
+    "notebook.clean": "clean_notebook",
+    "notebook.export": "export_notebook notebook2script",
     "records": "Batch Prediction Predictions Split State",
     "data.basics": "L first range_of set_seed tensor",
     "data.block": "DataBlock",
+    "data.edits.edit": "Edit ItemRef",
+    "data.edits.identity": "ItemIds refs_of",
+    "data.edits.journal": "Journal",
+    "data.edits.plan": "EditSummary",
+    "data.edits.state": "ItemState",
+    "clean.copying": "clean_copy",
+    "clean.merge": "merge_journals",
+    "clean.tables": "clean_table",
+    "clean.trash": "clean_in_place restore_files",
     "data.blocks": "Block CategoryBlock MultiCategoryBlock RegressionBlock TransformBlock Vocab",
     "data.dataset": "Dataset",
     "data.datasets": "Datasets",
@@ -531,6 +603,8 @@ _ROOMS = {
         ColSplitter FuncSplitter GrandparentSplitter IndexSplitter RandomSplitter TrainTestSplitter
     """,
     "data.transform": "DisplayedTransform ItemTransform RandTransform Transform",
+    "teach.explore": "explore",
+    "teach.interact": "interact",
     "train.callback": "Callback CancelBatch CancelEpoch CancelFit CancelPass",
     "train.callbacks.activation": "ActivationStats",
     "train.callbacks.ema": "EMA",
@@ -545,7 +619,9 @@ _ROOMS = {
     "train.history": "History",
     "train.hooks": "Hook Hooks dummy_eval hook_output hook_outputs model_sizes num_features_model",
     "train.learner": "Learner",
-    "train.losses.core": "BCEWithLogitsLossFlat CrossEntropyLossFlat LabelSmoothingCrossEntropy MSELossFlat",
+    "train.losses.core": """
+        BCEWithLogitsLossFlat CrossEntropyLossFlat LabelSmoothingCrossEntropy MSELossFlat NoneReduce
+    """,
     "train.lr_find": "minimum slide steep valley",
     "train.metrics.core": """
         Metric PointError accuracy accuracy_multi error_rate foreground_acc mae mse pixel_accuracy rmse
@@ -564,12 +640,16 @@ _ROOMS = {
         F1ScoreMulti FBeta HammingLoss Jaccard MatthewsCorrCoef Precision PrecisionMulti R2Score Recall
         RecallMulti RocAuc RocAucBinary RocAucMulti skm_to_wiggly
     """,
+    "tabular.collab.learner": "CollabLearner collab_learner",
+    "tabular.collab.loaders": "CollabDataLoaders",
+    "tabular.collab.models": "EmbeddingDotBias EmbeddingNN",
+    "tabular.collab.parts": "Embedding Module one_hot sigmoid_range",
     "tabular.columns": "cont_cat_split",
     "tabular.dates": "add_datepart",
     "tabular.encoder": "TableEncoder",
-    "tabular.learner": "tabular_learner",
+    "tabular.learner": "TabularLearner get_emb_sz tabular_config tabular_learner",
     "tabular.loaders": "TabularDataLoaders",
-    "tabular.models": "TabularModel emb_sz_rule",
+    "tabular.models": "TabMModel TabularModel emb_sz_rule",
     "tabular.procs": "Categorify FillMissing FillStrategy",
     "tabular.shrink": "df_shrink",
     "tabular.table": "TabularPandas",
@@ -594,7 +674,7 @@ _ROOMS = {
     "vision.lighting": "Brightness Contrast Hue Saturation",
     "vision.loaders": "ImageDataLoaders SegmentationDataLoaders",
     "vision.mask": "MaskBlock PILMask",
-    "vision.models": "Body build_model create_head vision_model",
+    "vision.models": "Body build_model create_body create_head vision_model",
     "vision.policy": "RandAugment TrivialAugment",
     "vision.points": "PointBlock",
     "vision.resize": "RandomResizedCrop Resize ResizeMethod",
@@ -606,6 +686,7 @@ _ROOMS = {
     "bundle.manifest": "Manifest",
     "bundle.predictor": "Predictor load_bundle load_learner",
     "train.losses.pixels": "CombinedLoss DiceLoss FocalLoss FocalLossFlat",
+    "train.metrics.perplexity": "Perplexity",
     "train.metrics.pixels": "Dice DiceMulti JaccardCoeff JaccardCoeffMulti",
     "interpret.segmentation": "SegmentationInterpretation",
     "vision.unet": "unet_learner",

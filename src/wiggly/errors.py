@@ -16,6 +16,7 @@ __all__ = [
     "ItemError",
     "LabelError",
     "ModelError",
+    "NotebookError",
     "StorageError",
     "TrainingError",
     "WigglyError",
@@ -91,6 +92,10 @@ class DivergedError(TrainingError):
 
 class BundleError(WigglyError, ValueError):
     """A bundle is damaged, of another version, or was changed after it was written."""
+
+
+class NotebookError(WigglyError, ValueError):
+    """A notebook cannot be read, or the module asked of it cannot be made."""
 
 
 class StorageError(WigglyError, OSError):

@@ -27,6 +27,10 @@ TABLES = {
         r"1\d\d of 418 passengers are said to have survived",
     ),
     "adult": (["adult.csv"], r"right about 8[4-7]\.\d% of 6,512 people"),
+    "movielens": (
+        ["ml-100k/u.data", "ml-100k/u.item"],
+        r"liked Star Wars \(1977\):\n.* (Return of the Jedi|Empire Strikes Back)[^$]*off by 0\.(89|90|91)\d ",
+    ),
     "california": (["california_housing.csv"], r"off by [4-6]\d,\d{3} dollars .* by 11\d,\d{3}"),
 }
 

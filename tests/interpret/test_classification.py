@@ -124,6 +124,12 @@ def test_a_number_is_not_a_class() -> None:
     predictions = Predictions(torch.zeros(2, 1), torch.zeros(2), torch.zeros(2), [0, 1])
     with pytest.raises(ArgumentError, match="one category per item; the target is a RegressionBlock"):
         ClassificationInterpretation(None, predictions, (None, RegressionBlock(1)))
+    boxes: Any = (torch.zeros(2, 5, 4), torch.zeros(2, 5))
+    parts = Predictions(boxes, torch.zeros(2), torch.zeros(2), [0, 1])
+    with pytest.raises(ArgumentError, match="outputs are tuple"):
+        ClassificationInterpretation(None, parts, (None, None))
+    with pytest.raises(ArgumentError, match="the model has 1 output"):  # its highest is always the first
+        ClassificationInterpretation(None, predictions, (None, None))
 
 
 def test_loaders_that_name_no_classes_get_numbers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -126,6 +127,73 @@ def test_the_price_needs_a_yes(
     assert "launch" not in sky.verbs
     monkeypatch.setattr("builtins.input", lambda question: "y")
     assert main(words) == 0
+
+
+def test_ctrl_d_is_no_yes(
+    sky: StandIn, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(question: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", closed)
+    assert main([word for word in RUN if word != "--yes"]) == 1
+    assert "Nothing was started" in capsys.readouterr().err and "launch" not in sky.verbs
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["photos", "--epoch", "5"], 2, "--epoch"),
+        (["photos", "more"], 2, "more"),
+        (["photos", "--out"], 2, "--out"),
+        (["photos", "--epochs", "five"], 2, "five"),
+        (["photos", "--out", "taken.txt"], 1, "another file is there"),
+        (["photos", "--out", "nowhere/x.wiggly"], 1, "mkdir -p nowhere"),
+    ],
+)
+def test_a_command_that_would_fail_there_fails_here(
+    words: list[str], code: int, said: str, sky: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("taken.txt").write_text("a week's work")
+    assert main(["run", "--on", "paperspace:A4000", "--yes", "--", "train", *words]) == code
+    out, err = capsys.readouterr()
+    assert said in out + err and sky.calls == []
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [(["--workdir", "nowhere"], "no folder 'nowhere'"), (["--disk", "0"], "at least 1 GB")],
+)
+def test_options_that_cannot_be(
+    option: list[str], said: str, sky: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*RUN[:4], *option, *RUN[4:]]) == 1
+    assert said in capsys.readouterr().err and sky.calls == []
+
+
+def test_a_sky_that_does_not_start_is_named(sky: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    (sky.folder / "sky").write_text("#!/nowhere/python\n")
+    assert main(RUN) == 1
+    err = capsys.readouterr().err
+    assert "sky` must start" in err and "Traceback" not in err
+
+
+def test_a_folder_with_a_blank_goes_on_with_what_came_home(sky: StandIn) -> None:
+    """Names there and here are the same, so that checkpoints are found again."""
+    Path("my photos").mkdir()
+    job = read_job(["train", "my photos"])
+    assert (job.bundle, job.words[3]) == (Path("my-photos.wiggly"), "~/wiggly-out/my-photos.wiggly")
+    Path("models", "my-photos").mkdir(parents=True)  # as it comes home
+    task = yaml.safe_load(task_text(job, parse_place("aws:T4"), ["wiggly"]))
+    assert task["file_mounts"]["~/wiggly-out/models/my-photos"] == str(Path("models/my-photos").resolve())
+
+
+@pytest.mark.parametrize("folder", ["___", "猫", "-", "2024.v1"])
+def test_machines_get_names_that_skypilot_takes(folder: str, sky: StandIn) -> None:
+    Path(folder).mkdir()
+    name = read_job(["train", f"./{folder}"]).name
+    assert re.fullmatch("[a-zA-Z]([-_.a-zA-Z0-9]*[a-zA-Z0-9])?", name)  # CLUSTER_NAME_VALID_REGEX of 0.14.1
 
 
 def test_without_sky_the_file_is_written_and_the_way_to_it_named(
@@ -337,6 +405,7 @@ def test_any_text_comes_through_yaml_and_the_shell(name: str, value: str) -> Non
         ("paperspcae:A4000", False, "Did you mean 'paperspace'"),
         ("", False, "a cloud, and a GPU after a colon"),
         ("aws:T4:0", False, "a cloud, and a GPU after a colon"),
+        ("aws:4", False, "a cloud, and a GPU after a colon"),
     ],
 )
 def test_places_that_cannot_be_had(text: str, spot: bool, said: str) -> None:
@@ -347,6 +416,8 @@ def test_places_that_cannot_be_had(text: str, spot: bool, said: str) -> None:
 def test_clouds_that_are_not_known_here_are_left_to_skypilot() -> None:
     assert parse_place("newcloud:B300:8") == Place("newcloud", "B300", 8, False)
     assert parse_place("any:T4").infra == "" and parse_place("aws").gpu == ""
+    assert parse_place("Kubernetes/My-Context:T4").infra == "kubernetes/My-Context"
+    assert str(offline_price(parse_place("Paperspace:a4000"))).startswith("$0.76")
 
 
 def test_prices() -> None:

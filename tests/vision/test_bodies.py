@@ -82,6 +82,15 @@ def test_wrong_size_is_an_error_when_the_size_is_known() -> None:
     assert "Resize(224)" in caught.value.fix and 'arch_args={"img_size": (128, 96)}' in caught.value.fix
 
 
+@pytest.mark.parametrize("args", [{}, {"img_size": (70, 100)}])
+def test_the_size_to_build_for_instead_works(args: dict[str, Any]) -> None:
+    with pytest.raises(ModelError) as caught:
+        vision_model("test_vit", 2, pretrained=False, image_size=(70, 100), arch_args=args)
+    near = (64, 96)
+    assert f'item_tfms=Resize({near}) and arch_args={{"img_size": {near}}}' in caught.value.fix
+    vision_model("test_vit", 2, pretrained=False, image_size=near, arch_args={"img_size": near})
+
+
 def test_wrong_size_is_an_error_at_the_first_batch_otherwise() -> None:
     model = vision_model(VIT, 2, pretrained=False)
     with pytest.raises(ModelError, match=r"Resize\(224\)"):

@@ -14,7 +14,14 @@ import torchvision.models
 from torch import nn
 
 from wiggly.errors import ModelError
-from wiggly.vision.models import body_groups, build_model, create_head, model_config, vision_model
+from wiggly.vision.models import (
+    body_groups,
+    build_model,
+    create_body,
+    create_head,
+    model_config,
+    vision_model,
+)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +128,17 @@ def test_custom_head_is_left_as_it_is() -> None:
     model = vision_model("test_resnet", 3, pretrained=False, custom_head=head)
     assert model.head is head
     assert all(torch.equal(before[n], t) for n, t in head.state_dict().items())
+
+
+def test_a_body_alone_is_that_of_the_whole_model() -> None:
+    x = torch.rand(2, 1, 64, 64)
+    torch.manual_seed(0)
+    body = create_body("test_resnet", n_in=1, pretrained=False).eval()
+    torch.manual_seed(0)
+    whole = vision_model("test_resnet", 3, n_in=1, pretrained=False).eval()
+    assert torch.equal(body(x), whole.body(x))
+    shallow = create_body(torchvision.models.resnet18, pretrained=False, cut=6)
+    assert shallow(torch.rand(1, 3, 64, 64)).shape == (1, 128, 8, 8)
 
 
 def test_init_fills_the_head() -> None:

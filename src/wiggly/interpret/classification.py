@@ -53,14 +53,20 @@ class ClassificationInterpretation(Interpretation):
 
     def __init__(self, dl: Any, predictions: Predictions, blocks: tuple[Block | None, Block | None]) -> None:
         super().__init__(dl, predictions, blocks)
-        block, shape = self.target_block, tuple(self.preds.shape)
+        block, shape = self.target_block, tuple(getattr(self.preds, "shape", ()))
         # Loaders made outside wiggly name no classes: then they are called 0, 1, 2, ...
-        vocab = range(shape[-1]) if block is None else block.vocab
+        vocab = range(shape[-1] if shape else 0) if block is None else block.vocab
         if vocab is None or (block is not None and block.loss != "cross_entropy") or len(shape) != 2:
             raise ArgumentError(
                 "classification needs one category per item",
-                f"the target is a {type(block).__name__}, outputs are {shape}",
+                f"the target is a {type(block).__name__}, outputs are {shape or type(self.preds).__name__}",
                 "Use `Interpretation` instead.",
+            )
+        if shape[1] < 2:
+            raise ArgumentError(
+                "classification needs a probability for each class",
+                "the model has 1 output",
+                "Train it with n_out=2, or use `Interpretation`.",
             )
         self.vocab: list[Any] = list(vocab)
         self.decoded = self.preds.argmax(dim=1)

@@ -6,6 +6,7 @@ a row that says why. Read next: `comparison.py`.
 
 from __future__ import annotations
 
+import inspect
 import math
 import textwrap
 import time
@@ -20,13 +21,15 @@ from torch import Tensor, nn
 
 from wiggly.data.basics import set_seed
 from wiggly.data.dataset import Dataset
+from wiggly.data.order import Ordered
 from wiggly.errors import ArgumentError, WigglyError
 from wiggly.interpret.comparison import Compared, Comparison
 from wiggly.interpret.score import Interval, score_against
 from wiggly.train.callbacks.monitor import lower_is_better
+from wiggly.train.checks import whole_number
 from wiggly.train.learner import Learner
 from wiggly.train.metrics.core import AverageMetric, Metric
-from wiggly.train.probe.budget import seconds_of
+from wiggly.train.probe.budget import seconds_of, seconds_of_validation
 from wiggly.vision.learner import vision_learner
 from wiggly.vision.networks import find_source, make_network
 
@@ -61,7 +64,8 @@ def compare(
     Args:
         dls: Loaders of images.
         archs: Names or constructors, as for `vision_learner`.
-        budget: Time for all together, shared evenly ("5 min"); None needs as long as it takes.
+        budget: Time for all together ("5 min"), shared evenly by those that exist; None needs as long as it
+            takes.
         epochs: Epochs with everything unfrozen after the probe, without a budget.
         pretrained: As for `vision_learner`; False trains random weights, for which `epochs` or a `budget` is
             needed.
@@ -74,7 +78,8 @@ def compare(
         The comparison; it is printed too. `.plot()` draws it, `.best` and `.simplest` are rows.
 
     Raises:
-        ArgumentError: There is nothing to compare, or random weights are not to be trained.
+        ArgumentError: There is nothing to compare, random weights are not to be trained, or an argument is
+            not known.
 
     Example:
         >>> from wiggly.data.loader import DataLoader
@@ -87,40 +92,78 @@ def compare(
         >>> [row.arch for row in found.rows]
         ['test_resnet', 'no_such_net']
     """
+    files = dict(weights or {})
+    _check(archs, budget, epochs, pretrained, files, settings)
+    sizes = [_n_parameters(arch) for arch in archs]
+    # What is not there at all takes no time.
+    share = None if budget is None else seconds_of(budget) / max(1, sum(map(_is_known, archs)))
+    scale: _Scale | None = None
+    rows: list[Compared] = []
+    loader: Any = getattr(dls, "train", None)
+    place = loader.state_dict() if isinstance(loader, Ordered) else None  # order and draws depend on it
+    for arch in [archs[i] for i in sorted(range(len(archs)), key=lambda i: sizes[i])]:
+        name = _name(arch)
+        how: dict[str, Any] = {
+            "pretrained": pretrained,
+            "weights": files.get(name),
+            "metrics": metrics,
+            **settings,
+        }
+        started = time.perf_counter()
+        try:
+            set_seed(seed)
+            if place is not None:
+                loader.load_state_dict(place)
+            learn = vision_learner(dls, arch, **how)
+            with learn.no_bar(), learn.no_logging():
+                left = None if share is None else share - (time.perf_counter() - started)
+                _train(learn, left, epochs, pretrained or name in files)
+                seconds = time.perf_counter() - started
+                raw = _raw(learn)
+                scale = scale or _Scale(learn, *raw)
+                rows.append(_measured(learn, name, scale.score(*raw), seconds))
+        except Exception as error:  # whatever is wrong with one must not cost the others
+            rows.append(Compared(name, reason=_reason(error)))
+        print(_said(rows[-1]), flush=True)
+    return _compared(rows, scale)
+
+
+def _check(
+    archs: Any, budget: Any, epochs: int, pretrained: bool, files: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    """What is wrong for all architectures alike is told before any of them is tried."""
     if isinstance(archs, (str, bytes)) or not archs:
         raise ArgumentError(
             "`archs` must be a list of architectures", f"got {archs!r}", 'Pass ["resnet18", ...].'
         )
-    if epochs < 0:
-        raise ArgumentError("`epochs` must be at least 0", f"it is {epochs}", "Leave it out to probe only.")
-    if not pretrained and not weights and budget is None and not epochs:
+    names = [_name(arch) for arch in archs]
+    epochs = whole_number("epochs", epochs, lowest=0)
+    if budget is not None and epochs:
+        received = f"got budget={budget!r} and epochs={epochs}"
+        raise ArgumentError("`budget` chooses the epochs itself", received, "Pass one of the two.")
+    if not pretrained and budget is None and not epochs and not set(names) <= set(files):
         raise ArgumentError(
             "random weights must be trained to be compared",
             "pretrained=False, without `epochs` and `budget`",
             'Pass e.g. epochs=5 or budget="10 min".',
         )
-    share = None if budget is None else seconds_of(budget) / len(archs)
-    named = [(_name(arch), arch) for arch in archs]
-    sizes = {name: _n_parameters(arch) for name, arch in named}
-    scale: _Scale | None = None
-    rows: list[Compared] = []
-    for name, arch in sorted(named, key=lambda pair: sizes[pair[0]]):
-        file = (weights or {}).get(name)
-        started = time.perf_counter()
-        try:
-            set_seed(seed)
-            learn = vision_learner(
-                dls, arch, pretrained=pretrained, weights=file, metrics=metrics, **settings
-            )
-            with learn.no_bar(), learn.no_logging():
-                _train(learn, share, epochs, pretrained or file is not None)
-                seconds = time.perf_counter() - started
-                scale = scale or _Scale(learn)
-                rows.append(_measured(learn, name, scale, seconds))
-        except Exception as error:  # whatever is wrong with one must not cost the others
-            rows.append(Compared(name, reason=_reason(error)))
-        print(_said(rows[-1]), flush=True)
-    return _compared(rows, scale)
+    if unknown := [name for name in files if name not in names]:  # else it would not be missed
+        raise ArgumentError(
+            "`weights` must be by the names in `archs`",
+            f"got one for {unknown[0]!r}; there are {', '.join(names)}",
+            "Correct the name, or leave it out.",
+        )
+    if unknown := set(settings) - set(inspect.signature(vision_learner).parameters):
+        received = f"it has no argument {', '.join(sorted(unknown))}"
+        raise ArgumentError("more arguments must be those of `vision_learner`", received, "Correct the name.")
+
+
+def _is_known(arch: Any) -> bool:
+    try:
+        find_source(arch)
+    except WigglyError:
+        return False
+    return True
 
 
 def _compared(rows: list[Compared], scale: _Scale | None) -> Comparison:
@@ -148,9 +191,11 @@ def _n_parameters(arch: Any) -> float:
     return float(sum(p.numel() for p in module.parameters()))
 
 
-def _train(learn: Learner, share: float | None, epochs: int, pretrained: bool) -> None:
-    if share is not None:
-        learn.fit(budget=share)
+def _train(learn: Learner, left: float | None, epochs: int, pretrained: bool) -> None:
+    if left is not None:  # the score is part of the budget too, unless there is next to none
+        learn.fit(
+            budget=max(left - seconds_of_validation(learn, left / 8) - SECONDS_OF_TIMING, left / 2, 0.01)
+        )
     elif not pretrained:
         learn.fit_one_cycle(epochs, FROM_SCRATCH_LR)
     elif epochs:
@@ -159,8 +204,8 @@ def _train(learn: Learner, share: float | None, epochs: int, pretrained: bool) -
         learn.probe()
 
 
-def _measured(learn: Learner, name: str, scale: _Scale, seconds: float) -> Compared:
-    score, interval = scale.score(learn)
+def _measured(learn: Learner, name: str, scored: tuple[float, Interval], seconds: float) -> Compared:
+    score, interval = scored
     tensors = learn.model.state_dict().values()
     return Compared(
         arch=name,
@@ -195,8 +240,7 @@ class _Scale:
     metric (the loss without one), a bootstrap interval, and the mean of the training targets.
     """
 
-    def __init__(self, learn: Learner) -> None:
-        raw, targets = _raw(learn)
+    def __init__(self, learn: Learner, raw: Tensor, targets: Tensor) -> None:
         self.is_classes = targets.ndim == 1 and not targets.is_floating_point() and raw.ndim == 2
         self.metric = _first_metric(learn)
         self.name = "accuracy" if self.is_classes else self.metric.name
@@ -210,9 +254,8 @@ class _Scale:
         elif known is not None:
             self.baseline = self._value(_constant(learn, known).expand_as(raw), targets)
 
-    def score(self, learn: Learner) -> tuple[float, Interval]:
-        """The score of a trained model, and its interval."""
-        raw, targets = _raw(learn)
+    def score(self, raw: Tensor, targets: Tensor) -> tuple[float, Interval]:
+        """The score of a model with these outputs, and its interval."""
         if self.is_classes:
             found = score_against(targets.numpy(), raw.argmax(1).numpy(), self.majority)
             return found.accuracy, found.interval

@@ -206,6 +206,11 @@ def data_facts(recipe: Mapping[str, Any], source: str) -> dict[str, str]:
     sizes = [recipe["n_train"], recipe["n_valid"]]
     if None not in sizes:
         given["Size"] = f"{sizes[0]:,} training, {sizes[1]:,} validation"
+    edits = recipe.get("edits")
+    if edits:
+        parts = [f"{edits[name]:,} {name}" for name in ("deleted", "relabelled", "moved") if edits[name]]
+        aside = f"; {len(edits['aside']):,} set aside" if edits["aside"] else ""
+        given["Edits"] = f"{', '.join(parts) or 'nothing changed'} by '{edits['journal']}'{aside}"
     if recipe["seed"] is not None:
         given["Seed"] = f"{recipe['seed']} (order and random draws)"
     return {name: str(text) for name, text in given.items() if text}

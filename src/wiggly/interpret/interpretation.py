@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import ceil, sqrt
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from wiggly.data.dataset import Dataset
 from wiggly.data.loader import DataLoader
 from wiggly.errors import ArgumentError, DataError
+from wiggly.interpret.tables.view import TableViews
 from wiggly.records import Predictions
-from wiggly.train.predict import collect, in_order
+from wiggly.train.predict import collect, in_order, loader_at
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +46,7 @@ class TopLosses(NamedTuple):
     positions: list[int]
 
 
-class Interpretation:
+class Interpretation(TableViews):
     """Predictions of a whole set beside the truth, to be sorted by loss and looked at.
 
     Make it with `from_learner`.
@@ -99,7 +100,7 @@ class Interpretation:
         Raises:
             DataError: The items carry no label, or none could be read.
         """
-        dl = learn.dls[ds_idx] if dl is None else dl
+        dl = loader_at(learn.dls, ds_idx) if dl is None else dl
         inputs, targets = list(learn.dls.input_blocks), list(learn.dls.target_blocks)
         blocks = inputs[0] if inputs else None, targets[0] if targets else None
         if act is None:
@@ -166,7 +167,7 @@ class Interpretation:
         heatmap: bool = False,
     ) -> None:
         """Draw the items with the largest losses, each titled with prediction, truth and loss; masks and
-        points are painted onto them.
+        points are painted onto them. Rows of a table are printed.
 
         Args:
             k: How many, at least 1.
@@ -179,6 +180,11 @@ class Interpretation:
             ArgumentError: `k` or `nrows` is less than 1.
             DataError: The loader's items cannot be drawn.
         """
+        if self.learn is not None and hasattr(self.learn.dls, "table"):
+            from wiggly.tabular.show import show_table
+
+            show_table(self.top_table(k, largest))
+            return
         rows = self.top_rows(k, largest)
         if heatmap:
             return self.plot_grad_cam([self.positions[row] for row in rows], nrows=nrows, figsize=figsize)
@@ -265,13 +271,24 @@ class Interpretation:
 
     def decoded_pred(self, row: int) -> Any:
         """The prediction of a row as the user calls it."""
+        if isinstance(self.preds, tuple):
+            parts = zip(self._target_blocks(), cast("tuple[Tensor, ...]", self.preds), strict=True)
+            return [block.decode(block.predicted(part[row][None])[0]) for block, part in parts]
         block, pred = self.target_block, self.preds[row]
         return pred if block is None else block.decode(block.predicted(pred[None])[0])
 
     def decoded_target(self, row: int) -> Any:
         """The truth of a row as the user calls it."""
+        if isinstance(self.targs, tuple):
+            parts = zip(self._target_blocks(), cast("tuple[Tensor, ...]", self.targs), strict=True)
+            return [block.decode(part[row]) for block, part in parts]
         block, target = self.target_block, self.targs[row]
         return target if block is None else block.decode(target)
+
+    def _target_blocks(self) -> list[Block]:
+        """Of several targets."""
+        assert self.learn is not None
+        return list(self.learn.dls.target_blocks)
 
 
 def item_name(dl: Any, position: int) -> str:

@@ -17,6 +17,7 @@ from wiggly.interpret.score import wilson_interval
 if TYPE_CHECKING:
     from wiggly.interpret.box_gather import BoxFacts
     from wiggly.interpret.mask_gather import MaskFacts
+    from wiggly.interpret.tables.facts import TableFacts
 
 __all__ = ["calibration", "class_table", "confusion", "data", "duration", "learning_curve"]
 
@@ -42,7 +43,7 @@ def data(facts: Facts) -> Html:
     return join([pairs(facts.data, "Data and split"), counts] if facts.data else [counts])
 
 
-def learning_curve(facts: Facts | MaskFacts | BoxFacts) -> Html:
+def learning_curve(facts: Facts | MaskFacts | BoxFacts | TableFacts) -> Html:
     """Loss and metrics over the epochs, drawn and as a table."""
     rows = [row for phase in facts.phases for row in phase.rows]
     if not rows:

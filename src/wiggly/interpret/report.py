@@ -18,6 +18,9 @@ from wiggly.interpret.markup import is_report
 from wiggly.interpret.mask_gather import gather_masks
 from wiggly.interpret.mask_sections import mask_page
 from wiggly.interpret.sections import page
+from wiggly.interpret.tables.gather import gather_table
+from wiggly.interpret.tables.sections import table_page
+from wiggly.tabular.loaders import TabularDataLoaders
 from wiggly.train.checkpoint import atomic_write
 from wiggly.vision.detection.learner import DetectionLearner
 from wiggly.vision.mask import MaskBlock
@@ -29,12 +32,13 @@ __all__ = ["write_report"]
 
 
 def write_report(learn: Learner, path: str | Path = "report.html", *, overwrite: bool = False) -> Path:
-    """Write the report of a trained classifier, a model of masks, or a detector.
+    """Write the report of a model: a classifier, one of masks or boxes, of tables, or of numbers or labels.
 
-    The validation set is predicted once; some of its pictures and some of training are read again.
+    The validation set is predicted once; some of its pictures and some of training are read again. Rows of
+    tables are predicted again for every column that is shuffled.
 
     Args:
-        learn: A learner for one category, or one mask, per item, or of `detection_learner`.
+        learn: A trained learner.
         path: The file to write, exactly as given; folders that do not exist are made. A report that is there
             is replaced.
         overwrite: Replace what is at `path` even if it is no report.
@@ -45,7 +49,6 @@ def write_report(learn: Learner, path: str | Path = "report.html", *, overwrite:
     Raises:
         StorageError: It cannot be written (no permission, a full disk, another kind of file is there); the
             file that was there is untouched.
-        ArgumentError: The target is neither one category, nor a mask, nor boxes.
         DataError: No validation item could be read.
     """
     place = Path(path)
@@ -55,9 +58,16 @@ def write_report(learn: Learner, path: str | Path = "report.html", *, overwrite:
             f"'{place}' is a file of another kind",
             "Choose another name, or move that file away.",
         )
-    masks = isinstance(learn.target_block, MaskBlock)
+    return atomic_write(place, _made(learn).encode("utf-8"))
+
+
+def _made(learn: Learner) -> str:
+    block = learn.target_block
     if isinstance(learn, DetectionLearner):
-        made = box_page(gather_boxes(learn))
-    else:
-        made = mask_page(gather_masks(learn)) if masks else page(gather(learn))
-    return atomic_write(place, made.encode("utf-8"))
+        return box_page(gather_boxes(learn))
+    if isinstance(block, MaskBlock):
+        return mask_page(gather_masks(learn))
+    one_label = block is None or block.loss == "cross_entropy"
+    if isinstance(learn.dls, TabularDataLoaders) or not one_label:
+        return table_page(gather_table(learn))
+    return page(gather(learn))

@@ -27,6 +27,7 @@ from wiggly.interpret.numbers import calibration, class_table, confusion, data, 
 if TYPE_CHECKING:
     from wiggly.interpret.box_gather import BoxFacts
     from wiggly.interpret.mask_gather import MaskFacts
+    from wiggly.interpret.tables.facts import TableFacts
 
 __all__ = ["again", "page", "unreadable"]
 
@@ -160,7 +161,7 @@ def _error(error: Error) -> Html:
     return element("li", None, picture, paragraph(*said))
 
 
-def unreadable(facts: Facts | MaskFacts | BoxFacts) -> Html:
+def unreadable(facts: Facts | MaskFacts | BoxFacts | TableFacts) -> Html:
     """The files that were skipped, with the reason."""
     bad = facts.bad_items
     if not bad:
@@ -181,7 +182,7 @@ def _warnings(facts: Facts) -> Html:
     return element("ul", {"class": "warnings"}, *(element("li", None, text) for text in warnings))
 
 
-def again(facts: Facts | MaskFacts | BoxFacts) -> Html:
+def again(facts: Facts | MaskFacts | BoxFacts | TableFacts) -> Html:
     """The command and the program that train the model again."""
     parts: list[Html] = []
     if facts.command:

@@ -24,7 +24,7 @@ from wiggly.interpret.interpretation import Interpretation
 from wiggly.records import Batch, Predictions
 from wiggly.train.losses.core import loss_per_item
 from wiggly.train.metrics.pixels import count_pixels, overlaps
-from wiggly.train.predict import encoded_of, in_order
+from wiggly.train.predict import encoded_of, in_order, loader_at
 from wiggly.vision.mask import MaskBlock
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class SegmentationInterpretation(Interpretation):
             DataError: The items carry no mask, none could be read, or they differ in size.
         """
         block = _mask_block(learn.target_block)
-        dl = learn.dls[ds_idx] if dl is None else dl
+        dl = loader_at(learn.dls, ds_idx) if dl is None else dl
         parts = [_small(learn, batch, pred, block.n_out) for batch, pred in learn.outputs(in_order(dl))]
         if not parts:
             raise DataError(

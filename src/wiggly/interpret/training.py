@@ -5,6 +5,7 @@ In: a Learner, the recipe of its loaders. Out: texts. Read next: `facts.py`, whe
 
 from __future__ import annotations
 
+import inspect
 import platform
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wiggly.interpret.facts import Phase
 from wiggly.interpret.numbers import duration
+from wiggly.tabular.models import TableModel, emb_sz_rule
 from wiggly.train.metrics import core as metrics
 from wiggly.train.optim.base import Adam
 from wiggly.train.optim.by_name import as_code
@@ -129,7 +131,8 @@ def snippet(learn: Learner, recipe: Mapping[str, Any]) -> str:
     Returns:
         A program; where the loaders were built by hand, comments say what they were.
     """
-    lines = ["from wiggly.vision.all import *", ""]
+    room = "tabular" if isinstance(learn.model, TableModel) else "vision"
+    lines = [f"from wiggly.{room}.all import *", ""]
     lines += [recipe["call"]] if recipe["call"] else list(_comments(recipe))
     if not learn.recorder.phases:
         return "\n".join([*lines, "# The model was loaded, not trained here."])
@@ -149,6 +152,8 @@ def _learner_call(learn: Learner) -> str:
         return _unet_call(learn, model)
     if isinstance(model, Detector):
         return _detector_call(learn, model)
+    if isinstance(model, TableModel):
+        return _table_call(learn, model)
     if not isinstance(model, VisionModel):
         return f"# `learn` was made by your own code: a Learner over a {type(model).__name__}"
     known = [metric.name for metric in learn.metrics if hasattr(metrics, metric.name)]
@@ -185,6 +190,30 @@ def _detector_call(learn: Learner, model: Detector) -> str:
     arguments += [] if model.pretrained else ["pretrained=False"]
     note = '  # weights="...": add the file, if they came from one' if model.pretrained else ""
     return f"learn = detection_learner(dls, {', '.join(arguments)}){note}"
+
+
+def _table_call(learn: Learner, model: TableModel) -> str:
+    config, usual = model.config, inspect.signature(type(model)).parameters
+    known = [metric.name for metric in learn.metrics if hasattr(metrics, metric.name)]
+    arguments = [f"arch={model.arch!r}"] if model.arch != "mlp" else []
+    if config["layers"] != list(usual["layers"].default):
+        arguments.append(f"layers={config['layers']}")
+    names = list(getattr(learn.dls, "cat_names", ()))
+    sizes = zip(names, config["emb_szs"], strict=False)
+    widths = {name: width for name, (n, width) in sizes if width != emb_sz_rule(n)}
+    arguments += [f"emb_szs={widths}"] if widths else []
+    arguments += [f"y_range={tuple(config['y_range'])}"] if config["y_range"] else []
+    elsewhere = ("layers", "y_range", "scaled", "bins", "activations", "emb_szs", "n_cont", "n_out")
+    own = {
+        name: config[name]
+        for name, setting in usual.items()
+        if name not in elsewhere and config[name] not in (setting.default, [setting.default] * 2)
+    }
+    if own.get("ps") and not any(own["ps"]):
+        del own["ps"]
+    arguments += [f"config={own}"] if own else []
+    arguments = ["dls", *arguments, f"metrics=[{', '.join(known)}]"]
+    return f"learn = tabular_learner({', '.join(arguments)})"
 
 
 def _comments(recipe: Mapping[str, Any]) -> Iterator[str]:

@@ -64,7 +64,7 @@ CLOUDS: dict[str, Cloud] = {
 # Any cloud that SkyPilot finds, the cheapest first.
 ANY = "any"
 PATTERN = re.compile(
-    r"(?P<infra>[a-z][a-z0-9_-]*(/[\w.*-]+){0,2})(:(?P<gpu>[A-Za-z][\w.+-]*))?(:(?P<count>[1-9]\d*))?"
+    r"(?P<infra>[a-z][a-z0-9_-]*(/[\w.*-]+){0,2})(:(?P<gpu>[A-Za-z][\w.+-]*)(:(?P<count>[1-9]\d*))?)?"
 )
 
 
@@ -111,7 +111,8 @@ def parse_place(text: str, spot: bool = False) -> Place:
         >>> parse_place("aws/us-east-1:A10G:4", spot=True).count
         4
     """
-    match = PATTERN.fullmatch(text)
+    cloud, slash, rest = text.partition(":" if "/" not in text.partition(":")[0] else "/")
+    match = PATTERN.fullmatch(f"{cloud.lower()}{slash}{rest}")  # the names of regions may have capitals
     if match is None:
         raise ArgumentError(
             "`--on` must be a cloud, and a GPU after a colon",

@@ -50,7 +50,7 @@ def offline_price(place: Place) -> Price | None:
         >>> print(offline_price(parse_place("paperspace:A4000:2")))
         $1.52 per hour, $36.48 per day (list price in SkyPilot's catalogue v6)
     """
-    one = PAPERSPACE.get(place.gpu) if place.name == "paperspace" else None
+    one = PAPERSPACE.get(place.gpu.upper()) if place.name == "paperspace" else None
     return None if one is None else Price(one * place.count, f"list price in {LISTED}")
 
 

@@ -118,7 +118,12 @@ def rent(job: Job, terms: Terms, write_task: Callable[[], Path]) -> None:
 def _ask() -> None:
     if not sys.stdin.isatty():
         raise ArgumentError("somebody must agree to the price", "nobody can be asked here", "Pass --yes.")
-    if input("Start it? [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = input("Start it? [y/N] ")
+    except EOFError:  # Ctrl-D
+        print()
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise ArgumentError("the price must be agreed to", "the answer was no", "Nothing was started.")
 
 

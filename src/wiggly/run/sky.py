@@ -9,7 +9,9 @@ from __future__ import annotations
 import enum
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from wiggly.errors import DependencyError, StorageError
 from wiggly.run.places import Place
@@ -54,7 +56,17 @@ class Sky:
 
     def _call(self, *words: str, quiet: bool = False) -> int:
         silent = subprocess.DEVNULL if quiet else None
-        return subprocess.run([self.program, *words], stdout=silent, stderr=silent).returncode
+        return self._run(words, stdout=silent, stderr=silent).returncode
+
+    def _run(self, words: Sequence[str], **how: Any) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run([self.program, *words], **how)
+        except OSError as error:  # an environment that was moved, say, or is half removed
+            raise DependencyError(
+                "SkyPilot's program `sky` must start",
+                f"{self.program} does not: {error.strerror}",
+                "Install it again: uv tool install --force 'skypilot[paperspace]'",
+            ) from error
 
     def price(self, place: Place) -> Price | None:
         """What SkyPilot's catalogue says the place costs; None if it does not say."""
@@ -62,7 +74,7 @@ class Sky:
             return None
         where = ["--infra", place.infra] if place.infra else []
         words = ["gpus", "list", f"{place.gpu}:{place.count}", *where, "-o", "json"]
-        done = subprocess.run([self.program, *words], capture_output=True, text=True)
+        done = self._run(words, capture_output=True, text=True)
         return listed_price(place, done.stdout) if done.returncode == 0 else None
 
     def launch(self, file: Path, idle: int | None, give_back: bool) -> bool:

@@ -75,18 +75,19 @@ def read_job(words: Sequence[str]) -> Job:
             f"got {shlex.join(given) or 'nothing'}",
             "E.g. wiggly run --on paperspace:A4000 -- train photos --epochs 5",
         )
-    bundle = Path(_taken(given, "--out") or f"{Path(given[1]).resolve().name}{SUFFIX}")
+    bundle = Path(_taken(given, "--out") or f"{Path(given[1]).resolve().name or 'model'}{SUFFIX}")
+    bundle = bundle.with_name(f"{_plain(bundle.stem)}{bundle.suffix}")  # here as there
     report = _taken(given, "--report")
     mounts: dict[str, Path] = {}
     there = [_mounted(Path(given[1]), mounts)]
     for before, word in pairwise(given[1:]):
         there.append(_mounted(Path(word), mounts) if before in FILE_OPTIONS else word)
-    out = ["--out", f"{OUT}/{_plain(bundle.name)}"]
+    out = ["--out", f"{OUT}/{bundle.name}"]
     if report is not None:
         out += ["--report", f"{OUT}/{_plain(Path(report).name)}"]
     rest = [word for word in there if word != "--resume"]
-    name = f"wiggly-{_plain(bundle.stem).lower().strip('-._').replace('.', '-').replace('_', '-')}"
-    return Job(name, ("train", *rest, *out, "--resume"), mounts, bundle)
+    name = re.sub(r"[^a-z0-9]+", "-", bundle.stem.lower()).strip("-") or "model"
+    return Job(f"wiggly-{name}", ("train", *rest, *out, "--resume"), mounts, bundle)
 
 
 def _divided(word: str) -> list[str]:
@@ -146,7 +147,7 @@ def task_text(
     mounts = dict(job.mounts)
     kept = job.bundle.parent / "models" / job.bundle.stem
     if kept.is_dir():  # checkpoints of an earlier, interrupted run
-        mounts[f"{OUT}/models/{_plain(job.bundle.stem)}"] = kept.resolve()
+        mounts[f"{OUT}/models/{job.bundle.stem}"] = kept.resolve()
     lines += ["file_mounts:", *(f"  {there}: {_quoted(str(here))}" for there, here in mounts.items())]
     lines += ["setup: |", *_indented(_setup(packages)), "run: |", *_indented(_run(job, place))]
     return "\n".join(lines) + "\n"

@@ -29,12 +29,18 @@ from wiggly.data.split import (
 )
 from wiggly.interpret.classification import ClassificationInterpretation
 from wiggly.interpret.interpretation import Interpretation
+from wiggly.interpret.tables.dependence import partial_dependence
+from wiggly.interpret.tables.importance import permutation_importance
+from wiggly.tabular.collab.learner import CollabLearner, collab_learner
+from wiggly.tabular.collab.loaders import CollabDataLoaders
+from wiggly.tabular.collab.models import EmbeddingDotBias, EmbeddingNN
+from wiggly.tabular.collab.parts import Embedding, Module, one_hot, sigmoid_range
 from wiggly.tabular.columns import cont_cat_split
 from wiggly.tabular.dates import add_datepart
 from wiggly.tabular.encoder import TableEncoder
-from wiggly.tabular.learner import tabular_learner
+from wiggly.tabular.learner import TabularLearner, get_emb_sz, tabular_config, tabular_learner
 from wiggly.tabular.loaders import TabularDataLoaders
-from wiggly.tabular.models import TabularModel, emb_sz_rule
+from wiggly.tabular.models import TabMModel, TabularModel, emb_sz_rule
 from wiggly.tabular.procs import Categorify, FillMissing, FillStrategy, Normalize
 from wiggly.tabular.shrink import df_shrink
 from wiggly.tabular.table import TabularPandas
@@ -65,10 +71,15 @@ __all__ = [
     "CategoryBlock",
     "ClassificationInterpretation",
     "ColSplitter",
+    "CollabDataLoaders",
+    "CollabLearner",
     "CrossEntropyLossFlat",
     "DataLoaders",
     "EarlyStopping",
     "EarlyStoppingCallback",
+    "Embedding",
+    "EmbeddingDotBias",
+    "EmbeddingNN",
     "F",
     "F1Score",
     "F1ScoreMulti",
@@ -80,6 +91,7 @@ __all__ = [
     "L",
     "Learner",
     "MSELossFlat",
+    "Module",
     "MultiCategoryBlock",
     "Normalize",
     "Path",
@@ -93,8 +105,10 @@ __all__ = [
     "RocAucBinary",
     "SaveModel",
     "SaveModelCallback",
+    "TabMModel",
     "TableEncoder",
     "TabularDataLoaders",
+    "TabularLearner",
     "TabularModel",
     "TabularPandas",
     "Tensor",
@@ -102,11 +116,13 @@ __all__ = [
     "accuracy",
     "accuracy_multi",
     "add_datepart",
+    "collab_learner",
     "cont_cat_split",
     "df_shrink",
     "emb_sz_rule",
     "error_rate",
     "first",
+    "get_emb_sz",
     "load_bundle",
     "load_learner",
     "mae",
@@ -114,14 +130,19 @@ __all__ = [
     "mse",
     "nn",
     "np",
+    "one_hot",
     "partial",
+    "partial_dependence",
     "pd",
+    "permutation_importance",
     "plt",
     "range_of",
     "rmse",
     "set_seed",
+    "sigmoid_range",
     "slide",
     "steep",
+    "tabular_config",
     "tabular_learner",
     "tensor",
     "torch",

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
+from wiggly.data.edits.journal import Journal, opened_journal
 from wiggly.data.loaders import DataLoaders, Recipe
 from wiggly.data.split import IndexSplitter, RandomSplitter, Splitter
 from wiggly.data.summary import describe
 from wiggly.errors import ArgumentError, DataError
 from wiggly.records import Batch
 from wiggly.tabular.block import TableBlock
+from wiggly.tabular.edited import edited_table
 from wiggly.tabular.loader import TableLoader
 from wiggly.tabular.reading import as_frame
 from wiggly.tabular.show import show_table
@@ -26,6 +28,8 @@ from wiggly.tabular.stream import TableStream
 from wiggly.tabular.table import TabularPandas, decoded_table, decoded_target
 
 __all__ = ["TabularDataLoaders"]
+
+VALID_ROWS = 1024  # of a validation batch at least: results are the same, and it costs far less than 16 of 64
 
 
 class TabularDataLoaders(DataLoaders):
@@ -39,6 +43,8 @@ class TabularDataLoaders(DataLoaders):
         device: Where the rows are kept; None takes the best there is.
         recipe: How the loaders came about.
     """
+
+    loader_class: ClassVar[type[TableLoader]] = TableLoader
 
     def __init__(
         self,
@@ -74,6 +80,7 @@ class TabularDataLoaders(DataLoaders):
         seed: int | None = None,
         splitter: Splitter | None = None,
         verbose: bool = True,
+        edits: str | Path | Journal | None = None,
     ) -> TabularDataLoaders:
         """Loaders of a table.
 
@@ -87,13 +94,16 @@ class TabularDataLoaders(DataLoaders):
             y_block: See `TabularPandas`.
             valid_idx: Positions of the validation rows; None draws them.
             bs: Rows per training batch.
-            val_bs: Rows per validation batch; None for the same.
+            val_bs: Rows per validation batch; None takes 1024, or `bs` if that is more.
             shuffle: Whether training is shuffled.
             device: Where the rows are kept; None for the best there is.
             valid_pct: Share of validation rows that are drawn.
             seed: Of the split and the order.
             splitter: Table to positions, instead of `valid_idx` and `valid_pct`.
             verbose: Print what was inferred.
+            edits: A journal of edits, or its path (below `path`, else below the working folder): rows that
+                were deleted are left out, others get their new label. The split is drawn on all rows, so
+                that it stays the same. See `dls.edits`.
 
         Raises:
             ArgumentError: A column is not there.
@@ -127,9 +137,13 @@ class TabularDataLoaders(DataLoaders):
                 f"it has {len(frame)}",
                 "Pass more rows.",
             )
-        split = splitter(frame.to_native())
+        split, plan = splitter(frame.to_native()), None
+        if edits is not None:
+            frame, split, plan = edited_table(frame, split, y_names, y_block, edits, path)
         table = TabularPandas(frame, procs, cat_names, cont_names, y_names, y_block, split, verbose=verbose)
-        recipe = Recipe(source, describe(splitter))
+        recipe = Recipe(source, describe(splitter), edits=None if plan is None else plan.summary())
+        if plan is not None:
+            plan.warn()
         return cls.from_table(table, bs, val_bs, shuffle, path, device, seed, recipe)
 
     @classmethod
@@ -153,6 +167,7 @@ class TabularDataLoaders(DataLoaders):
         seed: int | None = None,
         splitter: Splitter | None = None,
         verbose: bool = True,
+        edits: str | Path | Journal | None = None,
     ) -> TabularDataLoaders:
         """Loaders of a CSV file.
 
@@ -174,6 +189,7 @@ class TabularDataLoaders(DataLoaders):
             seed: Of the split and the order.
             splitter: Table to positions.
             verbose: Print what was inferred.
+            edits: The journal, or its path: beside the file, else below the working folder.
 
         Raises:
             StorageError: The file is not there.
@@ -197,6 +213,7 @@ class TabularDataLoaders(DataLoaders):
             seed=seed,
             splitter=splitter,
             verbose=verbose,
+            edits=None if edits is None else opened_journal(edits, Path(csv).parent),
         )
         made.remember_source(f"'{csv}'")
         return made
@@ -220,6 +237,7 @@ class TabularDataLoaders(DataLoaders):
         seed: int | None = None,
         verbose: bool = True,
         buffer_rows: int = 1 << 17,
+        edits: str | Path | Journal | None = None,
     ) -> TabularDataLoaders:
         """Loaders of parquet files that need not fit into memory: the encoder is fitted in one pass, and in
         every epoch the row groups are read again, in a new order. Integers above 2**53 lose their last
@@ -242,6 +260,8 @@ class TabularDataLoaders(DataLoaders):
             seed: Of the split and the order.
             verbose: Print what was inferred.
             buffer_rows: Rows that are shuffled together; two such buffers are in memory.
+            edits: The journal, or its path: beside the files, else below the working folder. One more pass
+                finds its rows.
 
         Raises:
             StorageError: A file is not there.
@@ -267,6 +287,7 @@ class TabularDataLoaders(DataLoaders):
             seed,
             verbose,
             buffer_rows,
+            edits,
         )
 
     @classmethod
@@ -293,8 +314,8 @@ class TabularDataLoaders(DataLoaders):
                 "there is no target" if split.valid else "all rows are for training",
                 "Pass `y_names`, and `splits`, e.g. RandomSplitter()(df), to TabularPandas.",
             )
-        train = TableLoader(table.dataset(split.train), bs, shuffle, drop_last=shuffle, seed=seed)
-        valid = TableLoader(table.dataset(split.valid), val_bs or bs, seed=train.seed)
+        train = cls.loader_class(table.dataset(split.train), bs, shuffle, drop_last=shuffle, seed=seed)
+        valid = cls.loader_class(table.dataset(split.valid), val_bs or max(bs, VALID_ROWS), seed=train.seed)
         return cls(train, valid, table, path, device, recipe=recipe or Recipe("a table"))
 
     # What DataLoaders does, for loaders of this kind
@@ -436,7 +457,7 @@ class TabularDataLoaders(DataLoaders):
         dataset = new.dataset(labelled=with_labels)
         if dataset.surprises and len(dataset) > 1:
             print(dataset.surprises)
-        loader = TableLoader(dataset, self.valid.bs if bs is None else bs, seed=self.valid.seed)
+        loader = self.loader_class(dataset, self.valid.bs if bs is None else bs, seed=self.valid.seed)
         return loader.to(self.device)
 
     def remember_source(self, source: str) -> None:

@@ -105,21 +105,34 @@ def read_table(path: Path) -> Any:
     return read_csv(path)
 
 
-def read_csv(path: Path, skipinitialspace: bool = True) -> Any:
+def read_csv(path: Path, skipinitialspace: bool = True, texts: Sequence[str] = ()) -> Any:
     """The pandas table in a CSV file.
 
     Args:
         path: The file.
         skipinitialspace: Whether blanks after a comma are no part of the value.
+        texts: Columns that hold texts, even if all of them look like numbers.
 
     Raises:
-        StorageError: It is not there.
+        StorageError: It is not there, or cannot be read.
+        DataError: It is no CSV file.
     """
     import pandas as pd
 
     if not path.exists():
         raise StorageError("the file of a table must exist", f"there is no '{path}'", "Check the path.")
-    return pd.read_csv(path, skipinitialspace=skipinitialspace)
+    dtype: Any = dict.fromkeys(texts, str)
+    try:
+        return pd.read_csv(path, skipinitialspace=skipinitialspace, dtype=dtype)
+    except OSError as error:
+        why = f"'{path}' cannot: {error.strerror}"
+        raise StorageError("the file of a table must be one that can be read", why, "Check it.") from error
+    except ValueError as error:  # pandas' own errors and those of decoding are of this kind
+        raise DataError(
+            "a CSV file must have a line of column names and as many values in each row, in UTF-8",
+            f"'{path}' cannot be read: {' '.join(str(error).split()):.200}",
+            "Mend the file, or read it with pandas and pass the table.",
+        ) from error
 
 
 def rows_as_frame(rows: Any) -> Frame:

@@ -15,10 +15,12 @@ import numpy.typing as npt
 import torch
 
 from wiggly.data.blocks import CategoryBlock
+from wiggly.data.edits.journal import Journal
 from wiggly.data.loaders import Recipe
 from wiggly.errors import ArgumentError, DataError
 from wiggly.tabular.checks import check_fitted
 from wiggly.tabular.columns import infer_kinds
+from wiggly.tabular.edited_stream import edited_groups
 from wiggly.tabular.encoder import Columns, TableEncoder
 from wiggly.tabular.fields import CategoryColumn, NumberColumn, check_fill, kind_of, on_grid
 from wiggly.tabular.loaders import TabularDataLoaders
@@ -103,6 +105,7 @@ def stream_table(
     seed: int | None = None,
     verbose: bool = True,
     buffer_rows: int = 1 << 17,
+    edits: str | Path | Journal | None = None,
 ) -> TabularDataLoaders:
     """Loaders of parquet files; `TabularDataLoaders.from_parquet` explains the arguments."""
     if not 0 < valid_pct < 1:
@@ -113,9 +116,12 @@ def stream_table(
     if len(groups) < 2:
         raise DataError("there must be at least 2 rows", f"there are {len(groups)}", "Pass more rows.")
     seed = int(torch.randint(2**31, ())) if seed is None else seed
-    sides = [Taken(valid_pct, seed, valid) for valid in (False, True)]
+    sides, plan = [Taken(valid_pct, seed, valid) for valid in (False, True)], None
     first = _first_rows(groups)
     targets = made_targets(first, y_names, y_block)
+    if edits is not None:
+        groups, sides, plan = edited_groups(groups, sides, targets, edits)
+        plan.warn()
     kinds = infer_kinds(first, cat_names, cont_names, targets.columns)
     encoder = _fit(groups, sides[0], kinds.categories, kinds.numbers, targets, as_procs(procs))
     notes = check_fitted(first, encoder, targets, range(len(first)))
@@ -134,7 +140,9 @@ def stream_table(
         TableStream(valid, val_bs or bs, seed=seed, buffer_rows=buffer_rows),
     )
     table = TabularPandas.of_parts(first.frame.head(1000), encoder, targets, kinds, notes)
-    recipe = Recipe(f"{len(groups.files)} parquet files, '{groups.files[0]}'", f"{valid_pct:.0%} of the rows")
+    summary = None if plan is None else plan.summary()
+    source, split = f"{len(groups.files)} parquet files, '{groups.files[0]}'", f"{valid_pct:.0%} of the rows"
+    recipe = Recipe(source, split, edits=summary)
     return TabularDataLoaders(*loaders, table, path, device, recipe=recipe)
 
 

@@ -23,7 +23,7 @@ from wiggly.tabular.columns import Kinds, infer_kinds
 from wiggly.tabular.encoder import Columns, Encoded, TableEncoder
 from wiggly.tabular.loader import TableDataset
 from wiggly.tabular.procs import as_procs
-from wiggly.tabular.reading import as_frame, rows_as_frame
+from wiggly.tabular.reading import Frame, as_frame, rows_as_frame
 from wiggly.tabular.surprises import Surprises
 from wiggly.tabular.targets import Targets, made_targets
 
@@ -124,19 +124,32 @@ class TabularPandas:
         if self._kept is None:
             self._kept = self.encoder.encode(self._columns), self.targets.encode(self._columns)
 
-    def new(self, df: Any) -> TabularPandas:
-        """New rows, encoded as these are; without targets where the table lacks their columns.
+    def new(self, df: Any, labelled: bool | None = None) -> TabularPandas:
+        """New rows, encoded as these are.
 
         Args:
             df: A table with the same columns, one row, or a list of rows.
+            labelled: Whether targets are read; None reads them where the table has their columns.
         """
         frame = rows_as_frame(df)
         made = TabularPandas.__new__(TabularPandas)
         made.__dict__.update(self.__dict__)
         made._kept = None
         made._columns, made._rows, made._n_train = Columns(frame), np.arange(len(frame)), len(frame)
-        labelled = all(name in frame.columns for name in self.targets.columns)
+        if labelled is None:
+            labelled = all(name in frame.columns for name in self.targets.columns)
         made.targets = self.targets if labelled else Targets([], [])
+        return made
+
+    def with_targets(self, targets: Targets, encoded: Sequence[Tensor]) -> TabularPandas:
+        """The same rows with other targets, e.g. predicted ones.
+
+        Args:
+            targets: Fitted.
+            encoded: One tensor per target block.
+        """
+        made = self._side(self._rows)
+        made.targets, made._kept = targets, (self._encoded[0], tuple(encoded))
         return made
 
     def dataset(self, rows: Any = None, labelled: bool = True) -> TableDataset:
@@ -168,7 +181,7 @@ class TabularPandas:
 
         Args:
             bs: Rows per training batch.
-            val_bs: Rows per validation batch; None for the same.
+            val_bs: Rows per validation batch; None takes 1024, or `bs` if that is more.
             shuffle: Whether training is shuffled (and its last, smaller batch left out).
             path: Folder where models are saved.
             device: Where the rows are kept; None for the best there is.
@@ -180,6 +193,23 @@ class TabularPandas:
         from wiggly.tabular.loaders import TabularDataLoaders
 
         return TabularDataLoaders.from_table(self, bs, val_bs, shuffle, path, device, seed)
+
+    @property
+    def column_names(self) -> list[str]:
+        """All columns of the table as it was given."""
+        return list(self._columns.frame.columns)
+
+    def raw_column(self, name: str, rows: Sequence[int]) -> Any:
+        """A column as it was given, a pandas column.
+
+        Args:
+            name: One of `column_names`, also one that is no input.
+            rows: Positions in the table.
+        """
+        import pandas as pd
+
+        values = self._columns.frame[name].to_list()
+        return pd.Series([values[row] for row in rows], name=name)
 
     # Sides
 
@@ -288,6 +318,11 @@ class TabularPandas:
         import pandas as pd
 
         return pd.concat([self.xs, self.ys], axis=1) if self.targets.blocks else self.xs
+
+    @property
+    def frame(self) -> Frame:
+        """The user's table, as it was given."""
+        return self._columns.frame
 
     @property
     def surprises(self) -> Surprises:

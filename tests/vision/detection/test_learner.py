@@ -235,6 +235,8 @@ def test_images_that_are_too_small() -> None:
         ({"arch": "fcos_resnet18"}, "Nearest: fcos_resnet50_fpn"),
         ({"arch": "maskrcnn_resnet50_fpn"}, "detectors of boxes"),
         ({"arch": "ssd"}, "detectors of boxes"),
+        ({"arch": "resnet18"}, 'below one of them: "fcos", body="resnet18"'),
+        ({"arch": "yolo"}, 'With a body of your own: "fcos", body="resnet18"'),
         ({"body": "vit_tiny_patch16_224", "arch_args": {"img_size": 64}}, "maps of 1/8, 1/16 and 1/32"),
         ({"arch": "ssd300_vgg16"}, "on a body of your own"),
     ],

@@ -1,0 +1,1 @@
+"""What a model of tables goes by: importance, dependence, slices, calibration, embeddings."""
