@@ -36,10 +36,10 @@ DATA = {
     "california_housing": {"target": "median_house_value", "labels": False, "epochs": 20},
 }
 BS, LR = 64, 1e-3
-# Of TabM, by data set: epochs, rows per batch, highest rate, weight decay.
+# Of TabM, by data set: epochs, rows per batch, highest rate, weight decay, dropout.
 TABM = {
-    "adult": {"epochs": 12, "bs": 256, "lr": 5e-3, "wd": 0.2},
-    "california_housing": {"epochs": 25, "bs": 128, "lr": 1e-2, "wd": 0.01},
+    "adult": {"epochs": 12, "bs": 256, "lr": 5e-3, "wd": 0.2, "dropout": 0.25},
+    "california_housing": {"epochs": 25, "bs": 128, "lr": 1e-2, "wd": 0.01, "dropout": 0.1},
 }
 # 97.5 % points of Student's t with n - 1 degrees of freedom.
 STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
@@ -167,6 +167,7 @@ def wiggly(name: str, train: Any, test: Any, job: dict[str, Any]) -> Any:
         verbose=False,
     )
     config = wg.tabular_config(num_embeddings="piecewise") if embedded else None
+    config = wg.tabular_config(dropout=recipe["dropout"]) if tabm else config
     learn = wg.tabular_learner(dls, config=config, arch="tabm" if tabm else "mlp")
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(recipe["epochs"], recipe["lr"], wd=recipe.get("wd"))
