@@ -21,6 +21,7 @@ BUILT_IN = {
     "ItemError": ValueError,
     "LabelError": ValueError,
     "ModelError": ValueError,
+    "NotebookError": ValueError,
     "StorageError": OSError,
     "TrainingError": RuntimeError,
     "WigglyError": Exception,

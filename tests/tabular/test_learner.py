@@ -19,6 +19,7 @@ from wiggly.tabular.learner import get_emb_sz, tabular_config, tabular_learner
 from wiggly.tabular.loaders import TabularDataLoaders
 from wiggly.tabular.losses import MembersLoss, SeveralLosses, weights_of_classes
 from wiggly.tabular.table import TabularPandas
+from wiggly.train.callback import Callback
 from wiggly.train.losses.core import CrossEntropyLossFlat, MSELossFlat, loss_per_item
 from wiggly.train.metrics.core import accuracy, rmse
 
@@ -239,3 +240,25 @@ def test_a_network_is_better_than_always_the_same_answer_on_titanic(shared: Path
         torch.manual_seed(0)
         learn = tabular_learner(to.dataloaders(bs=64, seed=0), arch=arch, metrics=accuracy)
         assert trained(learn, 6)[1] > 0.75
+
+
+def test_a_small_network_runs_on_one_thread_and_gives_the_others_back() -> None:
+    seen: list[int] = []
+
+    class Count(Callback):
+        def before_batch(self, state: Any) -> None:
+            seen.append(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        table = {"city": ["Rome", "Oslo"] * 32, "age": list(range(64)), "sold": ["yes", "no"] * 32}
+        dls = TabularDataLoaders.from_df(table, y_names="sold", seed=0, bs=16, device="cpu", verbose=False)
+        for layers, wanted in (([8], 1), ([4000, 1000], 3)):
+            seen.clear()
+            learn = tabular_learner(dls, layers=layers)
+            with learn.no_bar(), learn.no_logging():
+                learn.fit(1)
+            assert set(seen) == {wanted} and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

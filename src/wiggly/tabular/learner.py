@@ -5,8 +5,9 @@ In: `TabularDataLoaders`. Out: a `TabularLearner`, nothing trained yet. Read nex
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -14,12 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from wiggly.errors import ArgumentError
+from wiggly.records import State
 from wiggly.tabular.loader import TableDataset
 from wiggly.tabular.loaders import TabularDataLoaders
 from wiggly.tabular.losses import MembersLoss, SeveralLosses, weights_of_classes
 from wiggly.tabular.models import TableModel, TabMModel, TabularModel, emb_sz_rule
 from wiggly.tabular.parts import Range, bins_of
 from wiggly.tabular.table import TabularPandas
+from wiggly.tabular.threads import fitting_threads
+from wiggly.train.callback import Callback
 from wiggly.train.engine import Engine
 from wiggly.train.learner import Learner
 from wiggly.train.loop import Callbacks, Momenta
@@ -62,7 +66,16 @@ class TablePrediction(NamedTuple):
 
 
 class TabularLearner(Learner):
-    """A learner of a table; `Learner` documents the arguments, `tabular_learner` makes it."""
+    """A learner of a table; `Learner` documents the arguments, `tabular_learner` makes it.
+
+    A small network runs on one thread of a CPU, as others would only be waited for.
+    """
+
+    @contextlib.contextmanager
+    def _using(self, state: State, callbacks: Sequence[Callback]) -> Generator[None]:
+        rows = getattr(self.dls.train, "bs", None) or 1
+        with fitting_threads(self.model, rows, self.engine.device), super()._using(state, callbacks):
+            yield
 
     def predict(self, item: Any) -> Any:
         """Predicts one row.

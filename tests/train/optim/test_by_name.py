@@ -239,7 +239,7 @@ def test_a_bare_class_of_torch_comes_fused() -> None:
 
 
 def test_the_error_names_a_place_that_has_all_names() -> None:
-    with pytest.raises(ArgumentError, match=r"wiggly\.train\.opt_func\.list_optimizers"):
+    with pytest.raises(ArgumentError, match=r"wiggly\.train\.optim\.by_name\.list_optimizers"):
         as_opt_func("admw")
 
 
