@@ -258,7 +258,7 @@ def test_a_small_network_runs_on_one_thread_and_gives_the_others_back() -> None:
             seen.clear()
             learn = tabular_learner(dls, layers=layers)
             with learn.no_bar(), learn.no_logging():
-                learn.fit(1)
+                learn.fit(1, cbs=Count())
             assert set(seen) == {wanted} and torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
