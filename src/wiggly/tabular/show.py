@@ -21,6 +21,11 @@ def show_table(table: Any) -> None:
     if shell is not None and type(shell).__name__ == "ZMQInteractiveShell":
         from IPython.display import HTML, display
 
-        display(HTML(table.to_html(index=False)))
+        display(HTML(table.to_html(index=False, float_format=_short)))
         return
-    print(table.to_string(index=False, max_colwidth=30))
+    print(table.to_string(index=False, max_colwidth=30, float_format=_short))
+
+
+def _short(number: float) -> str:
+    """Six digits: what went through float32 and back as 56.999999 was 57."""
+    return f"{number:.6g}" if abs(number) < 1e6 else f"{number:.0f}"
