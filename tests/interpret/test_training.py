@@ -23,6 +23,21 @@ RECIPE = {
 }
 
 
+def test_a_probe_comes_out_as_a_probe() -> None:
+    learn = digit_learner(splitter=lambda model: [list(part.parameters()) for part in model])
+    learn.freeze()
+    learn.probe()
+    learn.unfreeze()
+    learn.fit(1, 1e-3)
+    program = snippet(learn, RECIPE).splitlines()
+    assert program[-4:] == [
+        "learn.probe()",
+        "learn.unfreeze()",
+        "learn.fit(1, 0.001)",
+        'learn.report("report.html")',
+    ]
+
+
 def halving(step: int) -> float:
     return 1e-2 * 0.5**step
 

@@ -121,10 +121,13 @@ def compare(
                 seconds = time.perf_counter() - started
                 raw = _raw(learn)
                 scale = scale or _Scale(learn, *raw)
-                rows.append(_measured(learn, name, scale.score(*raw), seconds))
+                score = scale.score(*raw)
+                rows.append(_measured(learn, name, score, seconds))
         except Exception as error:  # whatever is wrong with one must not cost the others
             rows.append(Compared(name, reason=_reason(error)))
-        print(_said(rows[-1]), flush=True)
+            print(f"{name}: left out. {error}", flush=True)  # whole, with what to do; the table has it short
+            continue
+        print(f"{name}: {score[0]:.4f} after {seconds:.1f} s", flush=True)
     return _compared(rows, scale)
 
 
@@ -304,9 +307,3 @@ def _reason(error: Exception) -> str:
         else f"{type(error).__name__}: {error}"
     )
     return textwrap.shorten(told, LONGEST_REASON, placeholder=" ...")
-
-
-def _said(row: Compared) -> str:
-    if row.score is None:
-        return f"{row.arch}: left out, {row.reason}"
-    return f"{row.arch}: {row.score:.4f} after {row.seconds:.1f} s"

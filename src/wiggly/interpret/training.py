@@ -139,6 +139,9 @@ def snippet(learn: Learner, recipe: Mapping[str, Any]) -> str:
     lines.append(_learner_call(learn))
     frozen = None
     for record in learn.recorder.phases:
+        if record.get("phase") == "probe":  # `probe` fits the head by a loop of its own
+            lines.append("learn.probe()")
+            continue
         if record["first_unfrozen"] != frozen:
             frozen = record["first_unfrozen"]
             lines.append(f"learn.freeze_to({frozen})" if frozen else "learn.unfreeze()")
