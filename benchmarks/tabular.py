@@ -38,7 +38,7 @@ DATA = {
 BS, LR = 64, 1e-3
 # Of TabM, by data set: epochs, rows per batch, highest rate, weight decay, dropout.
 TABM = {
-    "adult": {"epochs": 12, "bs": 256, "lr": 5e-3, "wd": 0.2, "dropout": 0.25},
+    "adult": {"epochs": 12, "bs": 256, "lr": 2e-3, "wd": 0.2, "dropout": 0.25},
     "california_housing": {"epochs": 25, "bs": 128, "lr": 1e-2, "wd": 0.01, "dropout": 0.1},
 }
 # 97.5 % points of Student's t with n - 1 degrees of freedom.

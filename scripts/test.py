@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from browser import ensure_chromium
+from browser import ensure_chromium, ensure_webkit
 from environment import call, prepare, program, quiet_threads
 
 
@@ -20,6 +20,7 @@ def main():
     python = prepare(".venv", ["test"])
     if "browser" in options.steps:
         ensure_chromium(python)
+        ensure_webkit()
     results = [run_step(name, command(name, python, options)) for name in options.steps]
     print(
         "\n"

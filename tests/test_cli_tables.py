@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,15 @@ def test_numbers_and_told_kinds(folder: Path, capsys: pytest.CaptureFixture[str]
     [
         ([], "age, city, zip, wage, income"),
         (["--target", "incom"], "Nearest: income"),
+        (["--target", "INCOME"], "Nearest: income"),
+        (["--target", "zzz"], "The columns are age, city, zip, wage, income."),
+        (["--target", "zzz"], "--target must be among the columns"),
+        (["--target", "wage", "--user", "zip"], "--item was not given"),
+        (["--target", "wage", "--user", "zip", "--item", "town"], "there is no 'town'"),
+        (
+            ["--target", "wage", "--user", "zip", "--item", "city", "--arch", "mlp"],
+            "--arch is for other tables",
+        ),
         (["--target", "income", "--leave-out", "zipp"], "Nearest: zip"),
         (["--target", "income", "--numbers", "income"], "'income' is named twice"),
         (["--target", "income", "--numbers", "city"], "'city' must hold numbers"),
@@ -133,6 +145,132 @@ def test_rows_that_cannot_be_read_are_named_and_the_others_predicted(
     assert len(pd.read_csv(io.StringIO(out))) == 5
 
 
+def test_cells_come_back_as_they_are_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "train", "people.csv", "--target", "income", "--epochs", "0")[0] == 0
+    rows = ['42, Rome,007,1e3, "a, ""b"" ",NA', "43.0,Oslo ,8,1000.50,'x',null", '44,,9,1,"two\r\nlines",']
+    names = 'age, city,zip,wage,"no,te",empty'
+    (folder / "new.csv").write_bytes(("\ufeff" + "\r\n".join([names, *rows, "", ""])).encode())
+    code, out, _ = run(capsys, "predict", "people.wiggly", "new.csv")
+    assert code == 0
+    text = out
+    for written in [names, *rows]:
+        assert text.startswith(f"{written},"), (written, text)
+        text = text[text.index("\n", len(written)) + 1 :]
+    assert not text
+    again = [line.rsplit(",", 2)[0] for line in out.replace("two\r\nlines", "two").splitlines()]
+    assert again == [names, *(row.replace("two\r\nlines", "two") for row in rows)]
+
+
+def test_tables_of_several_forms_below_each_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "train", "people.csv", "--target", "income", "--epochs", "0")[0] == 0
+    new = people(3).drop(columns="income")
+    new.to_csv("comma.csv", index=False)
+    new[["wage", "zip", "city", "age"]].assign(more="a,b").to_csv("semicolon.csv", index=False, sep=";")
+    new.head(0).to_csv("none.csv", index=False)
+    new.astype({"zip": "Int64"}).to_parquet("rows.parquet")
+    code, out, err = run(
+        capsys, "predict", "people.wiggly", "comma.csv", "none.csv", "semicolon.csv", "rows.parquet"
+    )
+    found = pd.read_csv(io.StringIO(out))
+    assert code == 0 and not err
+    assert list(found.columns) == [*new.columns, "income_pred", "income_probability", "more"]
+    for first in (3, 6):
+        part = found[first : first + 3].reset_index(drop=True)
+        pd.testing.assert_frame_equal(part[[*new.columns]], found[[*new.columns]].head(3))
+        assert part["income_pred"].tolist() == found["income_pred"].head(3).tolist()
+    assert found["more"].tolist()[3:6] == ["a,b"] * 3
+    code, out, _ = run(capsys, "predict", "people.wiggly", "none.csv")
+    assert code == 0 and out == "age,city,zip,wage,income_pred,income_probability\n"
+
+
+def test_a_bundle_is_scored_on_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "people.csv", "--target", "income", "--epochs", "2", "--seed", "3", "--json"]
+    trained = json.loads(run(capsys, *words)[1])
+    code, out, err = run(capsys, "report", "people.wiggly", "people.csv", "--seed", "3", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["warning"] is None and "careful" not in err
+    assert (found["n"], found["accuracy"]) == (40, pytest.approx(trained["accuracy"]))
+    assert found["baselines"]["gradient boosting"] >= 0
+    page = (folder / "people-on-people.html").read_text()
+    assert "scored on &#x27;people.csv&#x27;" in page or "scored on 'people.csv'" in page
+    code, _, err = run(capsys, "report", "people.wiggly", "people.csv", "--seed", "4")
+    assert code == 0 and "careful: in training" in err
+    code, out, _ = run(capsys, "report", "people.wiggly", "people.csv", "--all", "--json")
+    predicted = wiggly.load_bundle("people.wiggly").predict_batch(people())
+    right = np.mean([one.decoded == label for one, label in zip(predicted, people()["income"], strict=True)])
+    assert code == 0 and json.loads(out)["n"] == 200
+    assert json.loads(out)["accuracy"] == pytest.approx(right)
+    people(20).drop(columns="income").to_csv("unlabelled.csv", index=False)
+    code, _, err = run(capsys, "report", "people.wiggly", "unlabelled.csv")
+    assert code == 1 and "there is no 'income'" in err
+    code, _, err = run(capsys, "report", "people.wiggly", ".")
+    assert code == 1 and "a model of a table is scored on a .csv" in err
+
+
+def test_numbers_and_several_targets_are_scored(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for target, arch in (("wage", "mlp"), ("wage,income", "mlp")):
+        words = ["train", "people.csv", "--target", target, "--arch", arch, "--epochs", "1", "--json"]
+        code, out, err = run(capsys, *words)
+        assert code == 0, err
+        score = json.loads(out)["score"]
+        code, out, err = run(capsys, "report", "people.wiggly", "people.csv", "--json")
+        assert code == 0, err
+        if score is not None:
+            assert json.loads(out)["score"]["value"] == pytest.approx(score["value"], rel=1e-4)
+
+
+def test_ratings(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw = np.random.default_rng(0)
+    ratings = pd.DataFrame({"stars": draw.integers(1, 6, 400), "film": draw.integers(0, 20, 400)})
+    ratings["who"] = [f"person {k}" for k in draw.integers(0, 30, 400)]
+    ratings.to_csv("ratings.csv", index=False)
+    code, out, err = run(
+        capsys, "train", "ratings.csv", "--user", "who", "--item", "film", "--target", "stars", "--json"
+    )
+    assert code == 0, err
+    assert "30 users (who), 20 items (film), 400 ratings (stars) from 1 to 5" in err
+    score = json.loads(out)["score"]
+    predictor = wiggly.load_bundle("ratings.wiggly")
+    assert predictor.manifest.task == "recommendation"
+    assert predictor.manifest.model["y_range"] == [0.5, 5.5]
+    code, out, err = run(capsys, "report", "ratings.wiggly", "ratings.csv", "--json")
+    assert code == 0, err
+    assert json.loads(out)["score"]["value"] == pytest.approx(score["value"], rel=1e-4)
+    code, out, _ = run(capsys, "predict", "ratings.wiggly", "ratings.csv")
+    assert code == 0 and pd.read_csv(io.StringIO(out))["stars_pred"].between(0.5, 5.5).all()
+    assert (
+        run(capsys, "lr-find", "ratings.csv", "--user", "who", "--item", "film", "--target", "stars")[0] == 0
+    )
+
+
+@pytest.mark.parametrize("words", [["compare", "--archs", "mlp"], ["data", "check"]])
+def test_what_is_for_pictures_says_what_works_for_tables(
+    words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, *words, "people.csv")
+    assert code == 1
+    assert "'people.csv' is a table" in err and "wiggly train FILE --target COLUMN" in err
+
+
+def test_a_note_on_replacing_comes_when_the_data_are_good(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "people.csv", "--epochs", "0", "--target"]
+    assert run(capsys, *words, "income")[0] == 0
+    code, out, err = run(capsys, *words, "incomes")
+    assert code == 1 and "is there already" not in out + err
+    code, out, err = run(capsys, *words, "income")
+    assert code == 0 and "'people.wiggly' is there already" in out
+
+
+def test_no_option_has_a_stray_opposite(capsys: pytest.CaptureFixture[str]) -> None:
+    verbs = ["train", "predict", "app", "report", "lr-find", "compare", "data check", "run", "clean apply"]
+    for verb in [*verbs, "notebook export", "notebook clean"]:
+        _, out, err = run(capsys, *verb.split(), "--help")
+        assert "--empty" not in out + err and "()" not in out + err, verb
+
+
 def test_lr_find_on_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "lr-find", "people.csv", "--target", "income", "--bs", "16", "--json")
     assert code == 0, err
@@ -156,8 +294,7 @@ def test_what_pictures_say(
     kind: str, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = learned(kind).export(tmp_path / "model.wiggly")
-    predictor, masks = wiggly.load_bundle(path), tmp_path / "masks"
-    masks.mkdir()
+    predictor, masks = wiggly.load_bundle(path), tmp_path / "not yet" / "masks"
     options = ["--masks", masks] if kind == "mask" else []
     code, out, _ = run(capsys, "predict", path, *photos, "--json", *options)
     rows: list[dict[str, Any]] = json.loads(out)
@@ -178,3 +315,37 @@ def test_what_pictures_say(
     if kind != "mask":
         code, _, err = run(capsys, "predict", path, *photos, "--masks", masks)
         assert code == 1 and "--masks" in err
+
+
+def test_whole_numbers_are_labels_or_numbers_as_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = people().assign(
+        sold=lambda rows: (rows["age"] > 44).astype(int), rooms=lambda rows: rows["zip"] % 4
+    )
+    table.to_csv("homes.csv", index=False)
+    words = ("train", "homes.csv", "--epochs", "0", "--json", "--force", "--target")
+    code, out, err = run(capsys, *words, "rooms", "--task", "labels")
+    assert code == 0 and json.loads(out)["classes"] == [0, 1, 2, 3], err
+    code, out, err = run(capsys, *words, "sold", "--task", "numbers")
+    assert code == 0 and json.loads(out)["classes"] == [], err
+    code, _, err = run(capsys, *words, "sold")
+    assert "--task numbers to predict numbers" in err and "y_block" not in err
+    code, _, err = run(capsys, *words, "rooms")
+    assert "--task labels to predict labels" in err and "y_block" not in err
+    code, _, err = run(capsys, *words, "income")
+    assert "leave it out (--leave-out 'age')" in err and "df.drop" not in err
+    assert run(capsys, *words, "rooms,sold", "--task", "labels")[0] == 0
+
+
+def test_rows_come_through_a_pipe(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "train", "people.csv", "--target", "income", "--epochs", "0", "--json")[0] == 0
+    _, wanted, _ = run(capsys, "predict", "people.wiggly", "people.csv")
+    command = [sys.executable, "-m", "wiggly", "predict", "people.wiggly"]
+    people().to_parquet("people.parquet")
+    for name, content in (("-", "people.csv"), ("/dev/stdin", "people.csv"), ("-", "people.parquet")):
+        piped = Path(content).read_bytes()
+        environment = {**os.environ, "PYTHONPATH": str(Path(wiggly.__file__).parents[1])}
+        done = subprocess.run([*command, name], input=piped, capture_output=True, check=True, env=environment)
+        found = pd.read_csv(io.BytesIO(done.stdout))
+        pd.testing.assert_frame_equal(found, pd.read_csv(io.StringIO(wanted)))

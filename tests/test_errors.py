@@ -22,6 +22,7 @@ BUILT_IN = {
     "LabelError": ValueError,
     "ModelError": ValueError,
     "NotebookError": ValueError,
+    "SpaceError": RuntimeError,
     "StorageError": OSError,
     "TrainingError": RuntimeError,
     "WigglyError": Exception,

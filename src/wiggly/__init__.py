@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
     )
     from wiggly.clean.copying import clean_copy
     from wiggly.clean.merge import merge_journals
+    from wiggly.clean.suspects.suggest import suggest
+    from wiggly.clean.suspects.suspect import Suspect, Suspects
     from wiggly.clean.tables import clean_table
     from wiggly.clean.trash import clean_in_place, restore_files
     from wiggly.data.basics import (
@@ -77,6 +79,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
         LabelError,
         ModelError,
         NotebookError,
+        SpaceError,
         StorageError,
         TrainingError,
         WigglyError,
@@ -452,6 +455,7 @@ __all__ = [  # noqa: RUF022 - plain string order
     "SegmentationInterpretation",
     "ShardSplitter",
     "ShortEpoch",
+    "SpaceError",
     "Split",
     "SplitBatches",
     "State",
@@ -563,6 +567,9 @@ __all__ = [  # noqa: RUF022 - plain string order
     "vision_model",
     "wilson_interval",
     "wrap_optimizer",
+    "Suspect",
+    "Suspects",
+    "suggest",
 ]
 
 __version__ = "0.1.0"
@@ -571,7 +578,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     "errors": """
         ArgumentError BadItemsError BundleError DataError DependencyError DivergedError ItemError LabelError
-        ModelError NotebookError StorageError TrainingError WigglyError
+        ModelError NotebookError SpaceError StorageError TrainingError WigglyError
     """,
     "interpret.attribution": "grad_cam",
     "interpret.tables.dependence": "partial_dependence",
@@ -588,6 +595,8 @@ _ROOMS = {
     "data.edits.state": "ItemState",
     "clean.copying": "clean_copy",
     "clean.merge": "merge_journals",
+    "clean.suspects.suggest": "suggest",
+    "clean.suspects.suspect": "Suspect Suspects",
     "clean.tables": "clean_table",
     "clean.trash": "clean_in_place restore_files",
     "data.blocks": "Block CategoryBlock MultiCategoryBlock RegressionBlock TransformBlock Vocab",

@@ -17,6 +17,7 @@ __all__ = [
     "LabelError",
     "ModelError",
     "NotebookError",
+    "SpaceError",
     "StorageError",
     "TrainingError",
     "WigglyError",
@@ -96,6 +97,10 @@ class BundleError(WigglyError, ValueError):
 
 class NotebookError(WigglyError, ValueError):
     """A notebook cannot be read, or the module asked of it cannot be made."""
+
+
+class SpaceError(WigglyError, RuntimeError):
+    """A Space cannot be made, does not start, or does not answer as its model does."""
 
 
 class StorageError(WigglyError, OSError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Batch", "Prediction", "Predictions", "Split", "State"]
+__all__ = ["Batch", "Detection", "Prediction", "PredictionParts", "Predictions", "Split", "State"]
 
 
 class Split(NamedTuple):
@@ -50,18 +50,53 @@ class Batch:
         return self.inputs + self.targets
 
 
-class Prediction(NamedTuple):
+class PredictionParts(NamedTuple):
+    """The three that a `Prediction` unpacks into."""
+
+    decoded: Any
+    index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]  # the name users know
+    probs: Tensor
+
+
+class Prediction(PredictionParts):
     """One item's prediction; unpacks as `label, index, probs = learn.predict(item)`.
 
     Attributes:
         decoded: What the user calls it: `"cat"`, `3.5`, `["cat", "dog"]`.
         index: The encoded prediction as a tensor (the position in `vocab` for a category).
         probs: The activated model output as a tensor of shape `(c,)`.
+        unsure: Whether a bundle whose threshold was chosen for it takes its own answer for a guess; of
+            several targets, whether it does for one of them. Not one of the three.
     """
 
-    decoded: Any
-    index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]  # the name users know
-    probs: Tensor
+    unsure: bool = False
+
+    def marked(self, unsure: bool) -> Prediction:
+        """The same prediction with `unsure` as given.
+
+        Example:
+            >>> found = Prediction("beagle", None, None).marked(True)
+            >>> label, index, probs = found
+            >>> label, found.unsure
+            ('beagle', True)
+        """
+        made = Prediction(*self)
+        made.unsure = unsure
+        return made
+
+
+class Detection(NamedTuple):
+    """One thing found in a picture.
+
+    Attributes:
+        label: What it is.
+        score: How sure the model is, in [0, 1].
+        box: x1, y1, x2, y2 in pixels of the picture as it was given, before any transform.
+    """
+
+    label: Any
+    score: float
+    box: tuple[float, float, float, float]
 
 
 @dataclass(slots=True)

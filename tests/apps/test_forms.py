@@ -66,11 +66,11 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 SERVER = """
 import sys
-from wiggly.apps.page import _free_port, _import_gradio, _launch_settings, _wait_for_the_end, make_app
+from wiggly.apps.page import _free_port, import_gradio, _launch_settings, _wait_for_the_end, make_app
 from wiggly.bundle.predictor import load_bundle
 for path in sys.argv[1:]:
     app, port = make_app(load_bundle(path)), _free_port("127.0.0.1", 17900)
-    print(app.launch(**_launch_settings(_import_gradio(), "127.0.0.1", port))[1], flush=True)
+    print(app.launch(**_launch_settings(import_gradio(), "127.0.0.1", port))[1], flush=True)
 _wait_for_the_end()
 """
 

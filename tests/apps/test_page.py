@@ -142,7 +142,7 @@ def test_it_fits_the_screen_and_says_how_good_it_is(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.inner_text("h1") == "Digits"
     assert predictor.manifest.score is not None
-    assert score_line(predictor.manifest.score) in page.inner_text("#head")
+    assert score_line(predictor.manifest.score) in page.inner_text("#head").replace("\xa0", " ")
     assert "10 classes" in page.inner_text("#foot")
 
 

@@ -25,7 +25,7 @@ from wiggly.bundle.manifest import manifest_schema, read_manifest
 from wiggly.bundle.parts import NumbersOutput, PairInput, TableInput
 from wiggly.bundle.predictor import Predictor, load_bundle
 from wiggly.bundle.rows import RowReader, read_rows
-from wiggly.cli.telling import facts, predicted_table
+from wiggly.cli.telling import facts, predicted_columns
 from wiggly.data.blocks import MultiCategoryBlock
 from wiggly.errors import ArgumentError, BundleError, DataError, StorageError, WigglyError
 from wiggly.tabular.collab.learner import collab_learner
@@ -90,13 +90,13 @@ def made(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, A
     if request.param == "tabm":
         pytest.importorskip("tabm")
     learn = trained(kind, "tabm" if request.param == "tabm" else "mlp")
-    return kind, learn, learn.export(tmp_path_factory.mktemp("tables") / "people.wiggly")
+    return kind, learn, learn.export(tmp_path_factory.mktemp("tables") / "people.wiggly", graph=False)
 
 
 @pytest.fixture(scope="module")
 def label(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that says who buys."""
-    return trained("label").export(tmp_path_factory.mktemp("label") / "people.wiggly")
+    return trained("label").export(tmp_path_factory.mktemp("label") / "people.wiggly", graph=False)
 
 
 def content_of(path: Path) -> dict[str, Any]:
@@ -132,7 +132,12 @@ def test_what_is_in_it(made: tuple[str, Any, Path]) -> None:
     if kind in ("label", "number"):
         assert content["score"]["n"] == 24
     with zipfile.ZipFile(path) as archive:
-        assert {name.rpartition(".")[2] for name in archive.namelist()} <= {"json", "sha256", "safetensors"}
+        assert {name.rpartition(".")[2] for name in archive.namelist()} <= {
+            "json",
+            "sha256",
+            "safetensors",
+            "md",
+        }
 
 
 def test_worked_examples_are_rows_with_answers(made: tuple[str, Any, Path]) -> None:
@@ -260,7 +265,7 @@ def test_imports_no_training_code(label: Path, stars: Path) -> None:
 def test_examples_can_be_left_out(tmp_path: Path) -> None:
     from wiggly.bundle.export import export_bundle
 
-    path = export_bundle(trained("label"), tmp_path / "x.wiggly", examples=0)
+    path = export_bundle(trained("label"), tmp_path / "x.wiggly", examples=0, graph=False)
     assert load_bundle(path).examples == []
     assert b"examples/" not in path.read_bytes()
 
@@ -273,7 +278,7 @@ def test_a_table_that_is_streamed(tmp_path: Path) -> None:
     learn = tabular_learner(dls, layers=[8])
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(1, 1e-2)
-    predictor = load_bundle(learn.export(tmp_path / "people.wiggly"))
+    predictor = load_bundle(learn.export(tmp_path / "people.wiggly", calibrate=False, graph=False))
     assert predictor.verify() < 1e-5 and len(predictor.examples) == 2
     assert predictor.manifest.score is not None and predictor.manifest.score.baseline_label in ("no", "yes")
     wanted = learn.get_preds(dl=dls.test_dl(table))[0]
@@ -286,7 +291,7 @@ def test_several_targets_of_different_kinds(tmp_path: Path) -> None:
     learn = tabular_learner(dls, layers=[8])
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(1, 1e-2)
-    path = learn.export(tmp_path / "both.wiggly")
+    path = learn.export(tmp_path / "both.wiggly", graph=False)
     content, predictor = content_of(path), load_bundle(path)
     jsonschema.Draft202012Validator(manifest_schema()).validate(content)
     assert content["task"] == "several"
@@ -298,8 +303,10 @@ def test_several_targets_of_different_kinds(tmp_path: Path) -> None:
     one, learned = predictor.predict(table.iloc[0]), learn.predict(table.iloc[0])
     assert one.decoded[0] == learned.decoded[0] and one.decoded[1] == pytest.approx(learned.decoded[1])
     assert {"target": "buys", "label": one.decoded[0]}.items() <= facts(predictor, one)["targets"][0].items()
-    added = predicted_table(predictor, table.head(3))
-    assert list(added.columns)[-3:] == ["buys_pred", "buys_probability", "rent_pred"]
+    for rows in (table.head(3), table.head(0)):
+        added = predicted_columns(predictor, rows)
+        assert list(added) == ["buys_pred", "buys_probability", "rent_pred"]
+        assert {len(values) for values in added.values()} == {len(rows)}
 
     def shorter(content: dict[str, Any]) -> None:
         content["examples"][0]["answers"].pop()
@@ -333,13 +340,13 @@ def rated(use_nn: bool = False) -> Any:
 @pytest.fixture(scope="module")
 def stars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of ratings."""
-    return rated().export(tmp_path_factory.mktemp("stars") / "books.wiggly")
+    return rated().export(tmp_path_factory.mktemp("stars") / "books.wiggly", graph=False)
 
 
 @pytest.mark.parametrize("use_nn", [False, True])
 def test_ratings_neighbours_and_recommendations(use_nn: bool, tmp_path: Path) -> None:
     learn = rated(use_nn)
-    predictor = load_bundle(learn.export(tmp_path / "books.wiggly"))
+    predictor = load_bundle(learn.export(tmp_path / "books.wiggly", graph=False))
     content = content_of(tmp_path / "books.wiggly")
     jsonschema.Draft202012Validator(manifest_schema()).validate(content)
     assert content["task"] == "recommendation"
@@ -416,7 +423,7 @@ def damaged(content: dict[str, Any], draw: random.Random) -> dict[str, Any]:
 
 @pytest.mark.parametrize("which", ["label", "number", "labels", "stars"])
 def test_damaged_manifests_raise_nothing_but_our_errors(which: str, stars: Path, tmp_path: Path) -> None:
-    path = stars if which == "stars" else trained(which).export(tmp_path / "x.wiggly")
+    path = stars if which == "stars" else trained(which).export(tmp_path / "x.wiggly", graph=False)
     entries = entries_of(path)
     content, draw = json.loads(entries["model.json"]), random.Random(5)
     outcomes = {"refused": 0, "read": 0}
@@ -439,7 +446,7 @@ def test_titanic(shared: Path, tmp_path: Path) -> None:
     learn = tabular_learner(dls)
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(2, 1e-2)
-    predictor = load_bundle(learn.export(tmp_path / "titanic.wiggly"))
+    predictor = load_bundle(learn.export(tmp_path / "titanic.wiggly", graph=False))
     assert predictor.vocab == [0, 1]
     wanted = learn.get_preds(dl=dls.test_dl(test))[0]
     assert torch.allclose(predictor.get_preds(test)[0], wanted, atol=1e-6)
@@ -453,7 +460,7 @@ def test_california(shared: Path, tmp_path: Path) -> None:
     learn = tabular_learner(dls)
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(1, 1e-2)
-    predictor = load_bundle(learn.export(tmp_path / "homes.wiggly"))
+    predictor = load_bundle(learn.export(tmp_path / "homes.wiggly", graph=False))
     output = predictor.manifest.outputs[0]
     assert isinstance(output, NumbersOutput) and output.names == ("median_house_value",)
     assert isinstance(predictor.manifest.inputs[0], TableInput)

@@ -58,3 +58,17 @@ def test_else_debian_when_root_else_playwright(
     browser.ensure_chromium(Path("python"))
     assert browser.calls[0].split()[0] == first
     assert browser.calls[-1].endswith("chromium")
+
+
+@pytest.mark.parametrize(
+    ("user", "programs", "n"),
+    [(0, ["apt-get"], 2), (1, ["apt-get"], 0), (0, [], 0), (0, ["apt-get", "WebKitWebDriver", "Xvfb"], 0)],
+)
+def test_webkit_is_installed_when_root_on_a_debian(
+    browser: ModuleType, monkeypatch: pytest.MonkeyPatch, user: int, programs: list[str], n: int
+) -> None:
+    monkeypatch.setattr(browser.shutil, "which", on_path(*programs))
+    monkeypatch.setattr(browser.os, "geteuid", lambda: user, raising=False)
+    browser.ensure_webkit()
+    assert len(browser.calls) == n
+    assert not n or browser.calls[-1].endswith("webkit2gtk-driver xvfb")

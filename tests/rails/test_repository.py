@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -112,5 +113,8 @@ def test_scripts_need_only_the_standard_library() -> None:
     for script in (ROOT / "scripts").glob("*.py"):
         if script.stem in ("make_digits", "hatch_build"):  # run inside an environment
             continue
-        for name in re.findall(r"^(?:import|from) (\w+)", script.read_text(), re.MULTILINE):
-            assert name in own or name in sys.stdlib_module_names, f"{script.name} imports {name}"
+        for node in ast.parse(script.read_text("utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in (name.split(".")[0] for name in names):
+                assert name in own or name in sys.stdlib_module_names, f"{script.name} imports {name}"

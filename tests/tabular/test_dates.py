@@ -81,3 +81,10 @@ def test_refusals() -> None:
         add_datepart(pd.DataFrame({"d": ["2024-01-01", "yesterday evening"]}), "d")
     with pytest.raises(DataError, match="'d' holds Int64"):
         add_datepart(pd.DataFrame({"d": [1, 2]}), "d")
+    with pytest.raises(ArgumentError, match="a column 'saleYear' already"):
+        add_datepart(pd.DataFrame({"saleYear": [1], "saledate": ["2024-01-01"]}), "saledate")
+
+
+def test_periods_are_dates_of_their_start() -> None:
+    made = add_datepart(pd.DataFrame({"d": pd.period_range("2024-01", periods=2, freq="M")}), "d")
+    assert (made["dYear"].tolist(), made["dMonth"].tolist()) == ([2024, 2024], [1, 2])

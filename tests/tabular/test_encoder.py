@@ -211,3 +211,22 @@ def test_a_negative_std_is_refused() -> None:
         config["numbers"][0]["std"] = value
         with pytest.raises(BundleError):
             TableEncoder.from_config(config)
+
+
+def test_objects_beyond_every_float_are_infinite_and_decimals_without_value_missing() -> None:
+    values = [Decimal("Infinity"), 10**400, Decimal("NaN"), Decimal(2), -(10**40), 1.5]
+    df = pd.DataFrame({"n": pd.Series(values, dtype=object)})
+    encoder = TableEncoder.fit(df, [], ["n"], [FillMissing])
+    encoded = encoder.encode(df)
+    assert encoded.surprises.infinite == {"n": 3}
+    assert encoded.cats[:, 0].tolist() == [2, 2, 2, 1, 2, 1]
+    assert encoded.conts[:, 0].tolist() == [1.75, 1.75, 1.75, 2.0, 1.75, 1.5]
+
+
+def test_the_largest_float_is_decoded_as_a_number() -> None:
+    largest = float(np.finfo(np.float32).max)
+    df = pd.DataFrame({"n": [0.0, 0.0, 0.0, largest, None, None]})
+    encoder = TableEncoder.fit(df, [], ["n"])
+    encoded = encoder.encode(df)
+    again = encoder.encode(encoder.decode(encoded.cats, encoded.conts))
+    assert torch.equal(again.cats, encoded.cats)

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from wiggly.data.blocks import MultiCategoryBlock
 from wiggly.data.split import RandomSplitter
-from wiggly.errors import ArgumentError
+from wiggly.errors import ArgumentError, ModelError
+from wiggly.interpret.compare import compare
 from wiggly.tabular.learner import get_emb_sz, tabular_config, tabular_learner
 from wiggly.tabular.loaders import TabularDataLoaders
 from wiggly.tabular.losses import MembersLoss, SeveralLosses, weights_of_classes
@@ -22,6 +23,7 @@ from wiggly.tabular.table import TabularPandas
 from wiggly.train.callback import Callback
 from wiggly.train.losses.core import CrossEntropyLossFlat, MSELossFlat, loss_per_item
 from wiggly.train.metrics.core import accuracy, rmse
+from wiggly.vision.learner import vision_learner
 
 
 def houses(n: int = 400) -> pd.DataFrame:
@@ -209,7 +211,7 @@ def test_settings_of_the_network() -> None:
     assert max(learn.model.config["bins"]) <= 5
     with pytest.raises(ArgumentError, match="no `dropuot`"):
         tabular_config(dropuot=0.1)
-    with pytest.raises(ArgumentError, match="no `members`"):
+    with pytest.raises(ArgumentError, match="arch='tabm'"):
         tabular_learner(dls, config={"members": 3})
     with pytest.raises(ArgumentError, match="`arch` must be"):
         tabular_learner(dls, arch="forest")
@@ -262,3 +264,119 @@ def test_a_small_network_runs_on_one_thread_and_gives_the_others_back() -> None:
             assert set(seen) == {wanted} and torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("arch", ["mlp", "tabm"])
+def test_of_two_numbers_the_one_in_the_smaller_unit_is_learnt_too(arch: str) -> None:
+    torch.manual_seed(0)
+    table = houses()
+    table["size"] /= 10
+    table["sold"] = -table["size"] + 3.0 * (table["town"] == "Rome")  # about 10 beside prices of 100,000
+    dls = TabularDataLoaders.from_df(
+        table,
+        cat_names=["town"],
+        cont_names=["size"],
+        y_names=["sold", "price"],
+        bs=32,
+        seed=0,
+        verbose=False,
+    )
+    learn = tabular_learner(dls, arch=arch)
+    trained(learn, 12)
+    preds, targets = learn.get_preds()
+    unexplained = (preds - targets).square().mean(0) / targets.var(0)
+    assert float(unexplained.max()) < 0.1
+
+
+def test_lists_of_labels_in_a_column_are_a_target() -> None:
+    table = houses()
+    table["tags"] = [["dear", "big"] if price > 150_000 else ["cheap"] for price in table["price"]]
+    dls = TabularDataLoaders.from_df(
+        table,
+        cat_names=["town"],
+        cont_names=["size"],
+        y_names="tags",
+        y_block=MultiCategoryBlock,
+        seed=0,
+        verbose=False,
+    )
+    assert list(dls.vocab) == ["big", "cheap", "dear"]
+    learn = tabular_learner(dls)
+    trained(learn, 6)
+    assert learn.predict({"town": "Oslo", "size": 195.0}).decoded == ["big", "dear"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"layers": 100}, "`layers` must be"),
+        ({"layers": [0]}, "`layers` must be"),
+        ({"emb_szs": 5}, "`emb_szs` must be"),
+        ({"emb_szs": [(4, 3), (3, 3)]}, "for each category"),
+        ({"emb_szs": [(2, 3)]}, "room for its 4 values"),
+        ({"config": {"ps": 1.5}}, "`ps` must be from 0 to 1"),
+        ({"config": {"embed_p": "much"}}, "`embed_p` must be from 0 to 1"),
+        ({"config": {"n_bins": 0}}, "`n_bins` must be"),
+        ({"arch": "tabm", "config": {"members": 0}}, "`members` must be"),
+        ({"arch": "tabm", "config": {"num_width": 0}}, "`num_width` must be"),
+    ],
+)
+def test_arguments_out_of_range_are_named(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ArgumentError, match=said):
+        tabular_learner(loaders("class"), **settings)
+
+
+def test_a_table_is_no_loaders_and_tables_are_no_pictures() -> None:
+    dls = loaders("class")
+    with pytest.raises(ArgumentError, match="takes the loaders of a table"):
+        tabular_learner(houses())  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="tables one for tables"):
+        vision_learner(dls, "test_resnet", pretrained=False)
+    with pytest.raises(ArgumentError, match="takes loaders of images"):
+        compare(dls, ["test_resnet"])
+    with pytest.raises(ModelError, match="fit_one_cycle"):
+        tabular_learner(dls).probe()
+
+
+def test_values_with_a_meaning_of_their_own_are_learnt() -> None:
+    """One number in the middle of others decides: a line through its neighbours does not show it."""
+    torch.manual_seed(0)
+    draw = np.random.default_rng(0)
+    age = draw.integers(0, 60, 2000)
+    table = pd.DataFrame({"age": age, "wins": np.where(np.isin(age, [7, 23, 40, 41, 55]), "yes", "no")})
+    dls = TabularDataLoaders.from_df(
+        table, cat_names=[], cont_names=["age"], y_names="wins", bs=64, seed=0, verbose=False
+    )
+    learn = tabular_learner(dls, config=tabular_config(num_embeddings="piecewise"), metrics=accuracy)
+    assert learn.model.config["levels"] == [60]
+    assert trained(learn, 4)[1] > 0.99
+    without = tabular_learner(dls, config=tabular_config(num_embeddings="piecewise", n_levels=0))
+    assert without.model.config["levels"] is None
+
+
+@pytest.mark.parametrize("arch", ["mlp", "tabm"])
+def test_odd_rows_are_answered_near_what_training_had(arch: str) -> None:
+    """Where numbers are held within the range of training, answers are, too: as trees have it."""
+    torch.manual_seed(0)
+    more = {"arch": arch, "config": tabular_config(num_embeddings="piecewise")}
+    learn = tabular_learner(loaders("price"), **more)
+    low, high = learn.model.outputs.low.item(), learn.model.outputs.high.item()
+    prices = learn.dls.table.train.y
+    margin = 0.1 * (prices.max() - prices.min())
+    assert low == pytest.approx(prices.min() - margin) and high == pytest.approx(prices.max() + margin)
+    with torch.no_grad():  # as far off as a network may be on a row unlike all others
+        (learn.model.last if arch == "tabm" else learn.model.layers[-1]).weight.mul_(1000)
+    found = learn.get_preds()[0]
+    assert found.min() >= low and found.max() <= high  # of TabM the mean of bounded members
+    learn.model.outputs.bounded = False
+    assert learn.get_preds()[0].abs().max() > 5 * high
+    assert not tabular_learner(loaders("class"), **more).model.outputs.bounded
+    assert not tabular_learner(loaders("price")).model.outputs.bounded
+    bounded = tabular_learner(loaders("price"), y_range=(0, 1e6), **more)
+    assert not bounded.model.outputs.bounded
+
+
+def test_of_several_targets_the_numbers_are_bounded() -> None:
+    learn = tabular_learner(loaders(["class", "price"]), config=tabular_config(num_embeddings="piecewise"))
+    outputs = learn.model.outputs
+    assert outputs.bounded and outputs.high[2] < 1e6 < outputs.high[0] and outputs.low[1] < -1e6

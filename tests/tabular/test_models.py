@@ -15,7 +15,7 @@ from torch import nn
 
 from wiggly.errors import ArgumentError, ModelError
 from wiggly.tabular.models import TabMModel, TabularModel, averaged, build_model, emb_sz_rule, model_config
-from wiggly.tabular.parts import Embeddings, Numbers, Outputs, bins_of
+from wiggly.tabular.parts import Embeddings, Levels, Numbers, Outputs, bins_of, levels_of
 
 SIZES = [(10, 6), (17, 8), (3, 3), (1, 1)]
 
@@ -215,3 +215,48 @@ def test_a_damaged_description_is_refused() -> None:
 def test_the_mean_of_probabilities_is_exact_for_many_members() -> None:
     one = averaged(torch.randn(2, 1, 3), "softmax")
     assert math.isclose(float(one.exp().sum(1)[0]), 1, rel_tol=1e-5)
+
+
+def test_levels_are_a_look_up_of_the_values_seen_often() -> None:
+    values = torch.tensor([0.0, 0.5, 2.0])
+    conts = torch.cat([values.repeat(6), torch.tensor([7.0, 7.0])])[:, None]
+    conts = torch.cat([conts, torch.randn(len(conts), 1)], dim=1)
+    found = levels_of(conts, most=4)
+    torch.testing.assert_close(found[0], values)  # 7 was seen twice
+    assert not len(found[1]) and not len(levels_of(conts, most=3)[0])
+    levels = Levels(found, std=1.0).eval()
+    weight = levels.embeds[0].weight
+    codes = torch.tensor([1, 2, 3] * 6 + [0, 0])
+    torch.testing.assert_close(levels(conts), weight[codes])
+    between = torch.tensor([[0.25, 0.0], [-1.0, 0.0], [float("inf"), 0.0]])
+    assert not levels(between).any()
+
+
+def test_a_network_with_levels_is_built_again() -> None:
+    cats, conts = rows(200)
+    conts[:, 0] = conts[:, 0].round()
+    bins, levels = bins_of(conts, 8), levels_of(conts, 20)
+    for kind, more in ((TabularModel, {}), (TabMModel, {"members": 3})):
+        model = kind(SIZES, 3, 2, [8], num_embeddings="piecewise", bins=bins, levels=levels, **more).eval()
+        again = build_model(json.loads(json.dumps(model_config(model)))).eval()
+        again.load_state_dict(model.state_dict())
+        torch.testing.assert_close(again(cats, conts), model(cats, conts))
+
+
+def test_beyond_the_numbers_of_training_a_piecewise_embedding_stays_as_it_is() -> None:
+    conts = torch.linspace(-1, 1, 50)[:, None]
+    numbers = Numbers("piecewise", 1, 4, bins_of(conts, 5))
+    torch.testing.assert_close(numbers(torch.tensor([[1.0]])), numbers(torch.tensor([[999.0]])))
+
+
+def test_numbers_are_held_between_the_bounds_in_evaluation_alone() -> None:
+    outputs = Outputs([1, 2], scaled=True, bounded=True)
+    outputs.std.fill_(10.0)
+    outputs.low[0], outputs.high[0] = -5.0, 20.0
+    raw = torch.tensor([[9.0, 9.0, -9.0], [-9.0, 1.0, 1.0]])
+    number, rest = outputs.train()(raw)
+    assert number.flatten().tolist() == [90.0, -90.0]
+    number, rest = outputs.eval()(raw)
+    assert number.flatten().tolist() == [20.0, -5.0]
+    assert rest.tolist() == [[90.0, -90.0], [10.0, 10.0]]  # without bounds of its own
+    assert not [name for name, _ in Outputs([1], (0.0, 1.0), bounded=True).named_buffers()]

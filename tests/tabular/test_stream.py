@@ -13,7 +13,7 @@ import torch
 
 from wiggly.errors import LabelError, StorageError
 from wiggly.tabular.encoder import TableEncoder
-from wiggly.tabular.learner import tabular_learner
+from wiggly.tabular.learner import tabular_config, tabular_learner
 from wiggly.tabular.loaders import TabularDataLoaders
 from wiggly.tabular.stream import RowGroups, Taken
 
@@ -139,6 +139,15 @@ def test_trains_and_predicts_in_order(files: Path) -> None:
     torch.testing.assert_close(new, probs)
     dls.show_batch(max_n=2)
     assert dls.recipe()["n_valid"] == len(valid)
+
+
+def test_the_range_of_numbers_is_that_of_all_rows_not_of_those_looked_at(files: Path) -> None:
+    dls = loaders(files, buffer_rows=1)
+    dls.train.look = lambda n=None, look=dls.train.look: look(32)  # as if there were more than fit
+    learn = tabular_learner(dls, config=tabular_config(num_embeddings="piecewise", n_bins=4))
+    rows = dls.table.encoder.encode(big()).conts[sides(files)[0]]
+    torch.testing.assert_close(learn.model.numbers.ends, torch.stack([rows.amin(0), rows.amax(0)]))
+    assert not learn.model.outputs.bounded
 
 
 def test_refusals(files: Path) -> None:

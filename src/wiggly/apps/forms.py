@@ -13,14 +13,15 @@ from html import escape
 from types import ModuleType
 from typing import Any, cast
 
-from wiggly.apps.words import alert, foot, head, names_of, numbers_html
-from wiggly.bundle.predictor import Predictor
-from wiggly.bundle.rows import RowReader, read_rows
-from wiggly.bundle.several import single
+from wiggly.apps.model import PageModel
+from wiggly.apps.words import alert, foot, head, names_of, numbers_html, unsure_line
+from wiggly.bundle.parts import CategoryField, NumberField, TableInput
+from wiggly.bundle.replies import single
+from wiggly.bundle.session.columns import vocab_of
+from wiggly.bundle.session.rows import read_json_rows
 from wiggly.data.vocab import MISSING, Vocab
 from wiggly.errors import WigglyError
 from wiggly.records import Prediction
-from wiggly.tabular.fields import CategoryColumn, NumberColumn
 
 __all__ = ["Field", "fields_of", "form_page"]
 
@@ -51,7 +52,7 @@ class Field:
     note: Callable[[Any], str]
 
 
-def form_page(predictor: Predictor, gradio: ModuleType) -> None:
+def form_page(predictor: PageModel, gradio: ModuleType) -> None:
     """Fills the page that is being built."""
     fields = fields_of(predictor)
     gradio.HTML(head(predictor, "rows"), elem_id="head", padding=False)
@@ -61,46 +62,49 @@ def form_page(predictor: Predictor, gradio: ModuleType) -> None:
     notice = gradio.HTML(visible=False, elem_id="notice", padding=False)
     answer, show = _answer(predictor, gradio)
     ask.click(_asked(predictor, gradio, fields, show), inputs, [answer, notice], api_name="predict")
-    examples = [_shown(fields, read_rows(example.content)[0]) for example in predictor.examples]
+    examples = [_shown(fields, read_json_rows(example.content)[0]) for example in predictor.examples]
     if examples:
         gradio.Examples(examples, inputs, label="Rows it had not trained on", cache_examples=False)
     privacy = "What is filled in goes to the machine that serves this page, and is not kept there."
     gradio.HTML(foot(predictor, "", privacy), elem_id="foot", padding=False)
 
 
-def fields_of(predictor: Predictor) -> list[Field]:
+def fields_of(predictor: PageModel) -> list[Field]:
     """A field for each column that the model looks at.
 
     Args:
         predictor: Of rows.
     """
-    encoder = cast("RowReader", predictor.reader).encoder
-    first = read_rows(predictor.examples[0].content)[0] if predictor.examples else {}
+    table = cast("TableInput", predictor.manifest.inputs[0])
+    first = read_json_rows(predictor.examples[0].content)[0] if predictor.examples else {}
     return [
-        *[_category(c, first.get(c.name)) for c in encoder.categories if c.flag_of is None],
-        *[_number(column) for column in encoder.numbers],
+        *[_category(c, first.get(c.name)) for c in table.categories if c.flag_of is None],
+        *[_number(column) for column in table.numbers],
     ]
 
 
 def _asked(
-    predictor: Predictor, gradio: ModuleType, fields: list[Field], show: Callable[[Prediction], Any]
+    predictor: PageModel, gradio: ModuleType, fields: list[Field], show: Callable[[Prediction], Any]
 ) -> Callable[..., tuple[Any, Any]]:
     def predict(*given: Any) -> tuple[Any, Any]:
         """What the model says of a row, and what to know about its fields."""
         try:
             row = {field.name: field.read(value) for field, value in zip(fields, given, strict=True)}
-            said = show(predictor.predict(row))
+            found = predictor.predict(row)
+            said = show(found)
         except (WigglyError, ValueError) as error:
             reason = f"{error.rule}: {error.received}" if isinstance(error, WigglyError) else str(error)
             return None, gradio.HTML(alert(escape(reason)), visible=True)
-        notes = [note for field in fields if (note := field.note(row[field.name]))]
+        doubt = unsure_line(predictor.manifest.outputs, found)
+        notes = [doubt] if doubt else []
+        notes += [note for field in fields if (note := field.note(row[field.name]))]
         told = alert("<br>".join(map(escape, notes)))
         return said, gradio.HTML(told, visible=True) if notes else gradio.HTML(visible=False)
 
     return predict
 
 
-def _answer(predictor: Predictor, gradio: ModuleType) -> tuple[Any, Callable[[Prediction], Any]]:
+def _answer(predictor: PageModel, gradio: ModuleType) -> tuple[Any, Callable[[Prediction], Any]]:
     outputs: tuple[Any, ...] = predictor.manifest.outputs
     output = outputs[0]
     if len(outputs) > 1 or output.kind == "numbers":
@@ -133,8 +137,8 @@ def _shown(fields: list[Field], row: Mapping[str, Any]) -> list[Any]:
 # ---- one field for each kind of column ----
 
 
-def _category(column: CategoryColumn, first: Any) -> Field:
-    vocab = column.vocab
+def _category(column: CategoryField, first: Any) -> Field:
+    vocab = vocab_of(column)
     values: list[Any] = list(vocab)[1:]
     if len(values) > MOST_CHOICES:
         return _typed_category(column.name, vocab, first)
@@ -174,7 +178,7 @@ def _typed_category(name: str, vocab: Vocab, first: Any) -> Field:
     )
 
 
-def _number(column: NumberColumn) -> Field:
+def _number(column: NumberField) -> Field:
     if column.kind == "boolean":
         return _truth(column)
     if column.kind == "date":
@@ -203,7 +207,7 @@ def _number(column: NumberColumn) -> Field:
     return Field(column.name, make, shown(column.fill), shown, lambda value: value, note)
 
 
-def _truth(column: NumberColumn) -> Field:
+def _truth(column: NumberField) -> Field:
     words = {"yes": True, "no": False}
 
     def make(gradio: ModuleType, start: Any) -> Any:
@@ -215,7 +219,7 @@ def _truth(column: NumberColumn) -> Field:
     return Field(column.name, make, shown(bool(column.fill)), shown, words.get, lambda value: "")
 
 
-def _huge(column: NumberColumn) -> Field:
+def _huge(column: NumberField) -> Field:
     """Whole numbers that only text can hold."""
 
     def make(gradio: ModuleType, start: Any) -> Any:
@@ -232,7 +236,7 @@ def _huge(column: NumberColumn) -> Field:
     return Field(column.name, make, shown(column.fill), shown, read, lambda value: "")
 
 
-def _date(column: NumberColumn) -> Field:
+def _date(column: NumberField) -> Field:
     def text_of(seconds: float) -> str:
         return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
 

@@ -19,11 +19,11 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
+from wiggly.apps.model import PageModel
 from wiggly.apps.photos import photo_page
-from wiggly.bundle.predictor import Predictor, load_bundle
 from wiggly.errors import ArgumentError, DependencyError
 
-__all__ = ["make_app", "serve"]
+__all__ = ["STYLE", "import_gradio", "make_app", "serve", "theme_of", "upload_folder"]
 
 PORTS_TRIED = 100
 LARGEST_UPLOAD = "50mb"  # a 50-megapixel camera's JPEG is half of that
@@ -56,18 +56,19 @@ margin: 0;
 #answer ol { padding-left: 1.6rem; margin: 0.3rem 0; list-style: decimal; }
 #answer li { padding: 0.15rem 0; overflow-wrap: anywhere; }
 #answer span { opacity: 0.7; }
-#form .form { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); background: none; }
+#form .form { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr));
+  background: var(--block-background-fill); }
 #answer h2 { overflow-wrap: anywhere; }
 .gallery-item .container { width: 96px !important; height: 96px !important; max-height: none; }
 .gallery-item .container img { width: 100%; height: 100%; object-fit: cover; }
 """
 
 
-def make_app(predictor: Predictor) -> Any:
+def make_app(predictor: PageModel) -> Any:
     """The page of a model, to be served or mounted.
 
     Args:
-        predictor: What `load_bundle` returned.
+        predictor: What `load_bundle` or `open_session` returned.
 
     Returns:
         A `gradio.Blocks`.
@@ -75,7 +76,7 @@ def make_app(predictor: Predictor) -> Any:
     Raises:
         DependencyError: Gradio is not installed.
     """
-    gradio, manifest = _import_gradio(), predictor.manifest
+    gradio, manifest = import_gradio(), predictor.manifest
     with gradio.Blocks(
         title=manifest.title,
         analytics_enabled=False,
@@ -114,11 +115,13 @@ def serve(
         DependencyError: Gradio is not installed.
         ArgumentError: `host` is not an address of this machine, or no port is free.
     """
-    gradio = _import_gradio()
+    from wiggly.bundle.predictor import load_bundle
+
+    gradio = import_gradio()
     predictor = load_bundle(path)
     predictor.verify()
     free = _free_port(host, port)
-    with _upload_folder():
+    with upload_folder():
         app = make_app(predictor)
         _, address, _ = app.launch(**_launch_settings(gradio, host, free))
         print(f"{predictor.manifest.title}: {address}   (Ctrl-C stops)", flush=True)
@@ -134,7 +137,7 @@ def serve(
 
 
 @contextmanager
-def _upload_folder() -> Generator[None]:
+def upload_folder() -> Generator[None]:
     """A folder for Gradio's copies of photos, gone when serving ends; or the one the user has named."""
     if "GRADIO_TEMP_DIR" in os.environ:
         yield
@@ -161,7 +164,12 @@ def _wait_for_the_end() -> None:
             signal.signal(signal.SIGTERM, before)
 
 
-def _import_gradio() -> ModuleType:
+def import_gradio() -> ModuleType:
+    """Gradio, kept from asking the internet whether it is the newest.
+
+    Raises:
+        DependencyError: It is not installed.
+    """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # on import Gradio would ask whether it is the newest
     try:
         import gradio
@@ -186,8 +194,13 @@ def _launch_settings(gradio: ModuleType, host: str, port: int) -> dict[str, Any]
         "max_file_size": LARGEST_UPLOAD,
         "footer_links": [],
         "css": STYLE,
-        "theme": gradio.themes.Default(font=FONTS, font_mono=FONTS),
+        "theme": theme_of(gradio),
     }
+
+
+def theme_of(gradio: ModuleType) -> Any:
+    """Gradio's look with the visitor's own fonts."""
+    return gradio.themes.Default(font=FONTS, font_mono=FONTS)
 
 
 def _free_port(host: str, port: int) -> int:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from wiggly.apps.words import alert, foot, head, names_of, numbers_html
-from wiggly.bundle.predictor import Predictor
+from wiggly.apps.model import PageModel
+from wiggly.apps.words import alert, foot, head, names_of, numbers_html, unsure_line
 from wiggly.errors import ItemError, WigglyError
 from wiggly.records import Prediction
 from wiggly.vision.drawing import class_colours
@@ -28,7 +28,7 @@ TOP = 5  # label bars
 Answering = Callable[[Prediction, "str | bytes"], Any]
 
 
-def photo_page(predictor: Predictor, gradio: ModuleType) -> None:
+def photo_page(predictor: PageModel, gradio: ModuleType) -> None:
     """Fills the page that is being built."""
     kind = predictor.manifest.outputs[0].kind
     gradio.HTML(head(predictor, "photos"), elem_id="head", padding=False)
@@ -53,7 +53,9 @@ def photo_page(predictor: Predictor, gradio: ModuleType) -> None:
         answering, photo, [answer, notice], preprocess=False, api_name="predict", show_progress="minimal"
     )
     if predictor.examples:
-        pictures = [[Image.open(io.BytesIO(example.content))] for example in predictor.examples]
+        # upright: how a photo lies is lost on the way to the page
+        opened = (Image.open(io.BytesIO(example.content)) for example in predictor.examples)
+        pictures = [[ImageOps.exif_transpose(picture)] for picture in opened]
         gradio.Examples(pictures, photo, label="Photos it had not trained on", cache_examples=False)
     whatever = " and answers with one of them whatever the photo shows" if kind == "category" else ""
     privacy = "Photos stay on the machine that serves this page and are deleted after an hour."
@@ -61,7 +63,7 @@ def photo_page(predictor: Predictor, gradio: ModuleType) -> None:
 
 
 def _answer_function(
-    predictor: Predictor, gradio: ModuleType, show: Answering
+    predictor: PageModel, gradio: ModuleType, show: Answering
 ) -> Callable[[dict[str, Any] | None], tuple[Any, Any]]:
     def predict(photo: dict[str, Any] | None) -> tuple[Any, Any]:
         """What the model says, and a notice when the file cannot be used."""
@@ -69,10 +71,12 @@ def _answer_function(
             return None, gradio.HTML(visible=False)
         source = _source(photo)
         try:
-            said = show(predictor.predict(source), source)
+            found = predictor.predict(source)
+            said = show(found, source)
         except WigglyError as error:
             return None, gradio.HTML(alert(_complaint(error, photo)), visible=True)
-        return said, gradio.HTML(visible=False)
+        doubt = unsure_line(predictor.manifest.outputs, found)
+        return said, gradio.HTML(alert(escape(doubt)), visible=True) if doubt else gradio.HTML(visible=False)
 
     return predict
 
@@ -105,13 +109,13 @@ def _upright(source: str | bytes) -> Image.Image:
 # ---- what is shown, for each kind of output: a component, and how a prediction becomes its value ----
 
 
-def _bars(predictor: Predictor, gradio: ModuleType) -> tuple[Any, Answering]:
+def _bars(predictor: PageModel, gradio: ModuleType) -> tuple[Any, Answering]:
     names = names_of(predictor.vocab)
     answer = gradio.Label(label="The model says", num_top_classes=TOP, elem_id="answer")
     return answer, lambda found, _: dict(zip(names, found.probs.tolist(), strict=True))
 
 
-def _numbers(predictor: Predictor, gradio: ModuleType) -> tuple[Any, Answering]:
+def _numbers(predictor: PageModel, gradio: ModuleType) -> tuple[Any, Answering]:
     output: Any = predictor.manifest.outputs[0]
     answer = gradio.HTML(label="The model says", show_label=True, elem_id="answer", container=True)
 
@@ -121,7 +125,7 @@ def _numbers(predictor: Predictor, gradio: ModuleType) -> tuple[Any, Answering]:
     return answer, show
 
 
-def _boxes(predictor: Predictor, gradio: ModuleType) -> tuple[Any, Answering]:
+def _boxes(predictor: PageModel, gradio: ModuleType) -> tuple[Any, Answering]:
     answer = gradio.AnnotatedImage(label="The model says", elem_id="answer", show_legend=True)
 
     def show(found: Prediction, source: str | bytes) -> Any:
@@ -134,7 +138,7 @@ def _boxes(predictor: Predictor, gradio: ModuleType) -> tuple[Any, Answering]:
     return answer, show
 
 
-def _mask(predictor: Predictor, gradio: ModuleType) -> tuple[Any, Answering]:
+def _mask(predictor: PageModel, gradio: ModuleType) -> tuple[Any, Answering]:
     names, output = names_of(predictor.vocab), predictor.manifest.outputs[0]
     void = getattr(output, "void", None)
     # A class has the same colour in every photo.
@@ -156,7 +160,7 @@ def _colours(names: list[str]) -> dict[str, str]:
     return {name: "#" + "".join(f"{round(255 * part):02x}" for part in colour) for name, colour in colours}
 
 
-def _points(predictor: Predictor, gradio: ModuleType) -> tuple[Any, Answering]:
+def _points(predictor: PageModel, gradio: ModuleType) -> tuple[Any, Answering]:
     answer = gradio.Image(label="The model says", elem_id="answer", format="png", interactive=False)
 
     def show(found: Prediction, source: str | bytes) -> Any:
@@ -169,7 +173,7 @@ def _points(predictor: Predictor, gradio: ModuleType) -> tuple[Any, Answering]:
     return answer, show
 
 
-SHOWN: dict[str, Callable[[Predictor, ModuleType], tuple[Any, Answering]]] = {
+SHOWN: dict[str, Callable[[PageModel, ModuleType], tuple[Any, Answering]]] = {
     "category": _bars,
     "labels": _bars,
     "numbers": _numbers,

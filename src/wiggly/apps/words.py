@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from wiggly.bundle.parts import Label, Score
+from wiggly.apps.model import PageModel
+from wiggly.bundle.parts import CategoryOutput, Label, Output, Score
+from wiggly.bundle.replies import is_unsure, single
+from wiggly.records import Prediction
 
-if TYPE_CHECKING:
-    from wiggly.bundle.predictor import Predictor
-
-__all__ = ["alert", "foot", "head", "names_of", "numbers_html", "plain", "score_line"]
+__all__ = ["alert", "foot", "head", "names_of", "numbers_html", "plain", "score_line", "unsure_line"]
 
 LISTED = 1_000  # classes named at the foot of the page
 MOST_METRICS = 3
@@ -33,7 +34,7 @@ def names_of(vocab: list[Label]) -> list[str]:
     return [str(label) if times[str(label)] == 1 else repr(label) for label in vocab]
 
 
-def head(predictor: Predictor, items: str) -> str:
+def head(predictor: PageModel, items: str) -> str:
     """Title, description and score.
 
     Args:
@@ -43,7 +44,8 @@ def head(predictor: Predictor, items: str) -> str:
     manifest = predictor.manifest
     description = f"<p>{escape(manifest.description)}</p>" if manifest.description else ""
     score = score_line(manifest.score, items) if manifest.score else _metrics_line(manifest.metrics, items)
-    return f'<h1>{escape(manifest.title)}</h1>{description}<p class="score">{escape(score)}</p>'
+    unbroken = escape(score).replace(" %", "&nbsp;%")
+    return f'<h1>{escape(manifest.title)}</h1>{description}<p class="score">{unbroken}</p>'
 
 
 def score_line(score: Score, items: str = "photos") -> str:
@@ -90,6 +92,23 @@ def plain(number: float, digits: int = 4) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def unsure_line(outputs: Sequence[Output], found: Prediction) -> str:
+    """What a visitor should know where the model takes its own answer for a guess; empty where it does not.
+
+    Args:
+        outputs: Of the model.
+        found: Its prediction.
+    """
+    parts = [found] if len(outputs) == 1 else single(found)
+    told: list[str] = []
+    for output, one in zip(outputs, parts, strict=True):
+        if is_unsure(output, one.probs):
+            name = f"{output.name}: " if len(outputs) > 1 and isinstance(output, CategoryOutput) else ""
+            chance = f"{100 * float(one.probs.max()):.0f}\u00a0%"
+            told.append(f"{name}Not sure: maybe {one.decoded} ({chance})")
+    return ". ".join(told)
+
+
 def _metrics_line(metrics: Any, items: str) -> str:
     told = [(name, value) for name, value in metrics.items() if not name.endswith("loss")]
     if not told:
@@ -112,7 +131,7 @@ def alert(text: str) -> str:
     return f'<p role="alert">{text}</p>'
 
 
-def foot(predictor: Predictor, what: str, privacy: str) -> str:
+def foot(predictor: PageModel, what: str, privacy: str) -> str:
     """What the model knows, where things stay, and whence it comes.
 
     Args:

@@ -23,6 +23,7 @@ from wiggly.errors import BundleError
 from wiggly.records import Prediction
 
 if TYPE_CHECKING:
+    from wiggly.bundle.held_out import HeldOut
     from wiggly.train.learner import Learner
 
 __all__ = ["Answer", "BlockAnswer", "answer_of", "describe_outputs"]
@@ -140,9 +141,14 @@ class Answer(ABC):
         """
 
     @classmethod
-    def measure(cls, learn: Learner) -> tuple[Score | None, dict[str, float]]:
+    def measure(cls, learn: Learner, seen: HeldOut) -> tuple[Score | None, dict[str, float]]:
         """How good the learner is on its validation items: one number beside a baseline, where there is one
-        that says it, and metrics by name."""
+        that says it, and metrics by name.
+
+        Args:
+            learn: The learner.
+            seen: What it says of its validation items.
+        """
         from wiggly.bundle.describe import measured_metrics
 
         return None, measured_metrics(learn)
@@ -160,14 +166,18 @@ class BlockAnswer(Answer):
         output: What `model.json` says.
         block: Knows the labels.
         activation: "softmax" (over the second axis), "sigmoid" or "none".
+
+    Attributes:
+        temperature: The network's outputs are divided by it before the activation.
     """
 
     def __init__(self, output: Any, block: Block, activation: str) -> None:
         super().__init__(output)
         self.block, self.activation = block, activation
+        self.temperature: float = getattr(output, "temperature", 1.0)
 
     def rows(self, raw: Any) -> Sequence[Tensor]:
-        outputs = cast("Tensor", raw).float()
+        outputs = cast("Tensor", raw).float() / self.temperature
         if self.activation == "softmax":
             outputs = outputs.softmax(1)
         return list((outputs.sigmoid() if self.activation == "sigmoid" else outputs).cpu())

@@ -23,7 +23,15 @@ from wiggly.bundle.manifest import Manifest, read_manifest, write_manifest
 from wiggly.bundle.parts import FileEntry
 from wiggly.errors import BundleError, StorageError
 
-__all__ = ["Archive", "describe_file", "is_bundle", "read_archive", "write_archive"]
+__all__ = [
+    "MANIFEST",
+    "MANIFEST_HASH",
+    "Archive",
+    "describe_file",
+    "is_bundle",
+    "read_archive",
+    "write_archive",
+]
 
 MANIFEST = "model.json"
 MANIFEST_HASH = "model.json.sha256"
@@ -50,10 +58,12 @@ class Archive:
     Attributes:
         manifest: The content of model.json.
         files: Content of every other file, by name.
+        sha256: Hash of model.json as it stands in the file; it names the model, for all hashes are in it.
     """
 
     manifest: Manifest
     files: Mapping[str, bytes]
+    sha256: str = ""
 
 
 def describe_file(content: bytes) -> FileEntry:
@@ -186,6 +196,7 @@ def _read_zip(handle: BinaryIO, place: Path) -> Archive:
         return Archive(
             manifest,
             {name: _read_file(archive, name, entry, place) for name, entry in manifest.files.items()},
+            hashlib.sha256(text).hexdigest(),
         )
 
 

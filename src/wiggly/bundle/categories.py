@@ -14,10 +14,12 @@ from torch import Tensor
 
 from wiggly.bundle.answers import BlockAnswer
 from wiggly.bundle.parts import CategoryOutput, Example, LabelsExample, LabelsOutput, Score
+from wiggly.bundle.replies import is_unsure
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock
 from wiggly.records import Prediction
 
 if TYPE_CHECKING:
+    from wiggly.bundle.held_out import HeldOut
     from wiggly.train.learner import Learner
 
 __all__ = ["CategoryAnswer", "LabelsAnswer"]
@@ -32,12 +34,15 @@ class CategoryAnswer(BlockAnswer):
     def __init__(self, output: CategoryOutput) -> None:
         super().__init__(output, CategoryBlock(output.vocabulary, sort=False), output.activation)
 
+    def decode(self, row: Tensor, seen: tuple[Any, ...]) -> Prediction:
+        return super().decode(row, seen).marked(is_unsure(self.output, row))
+
     def apart(self, wanted: Prediction, found: Prediction, tolerance: float) -> float:
         return largest_difference(wanted.probs, found.probs)
 
     def recorded(self, example: Example, files: Mapping[str, bytes]) -> Prediction:
-        index = torch.tensor(self.vocab.o2i[example.label])
-        return Prediction(example.label, index, torch.tensor(example.probabilities))
+        index, probs = torch.tensor(self.vocab.o2i[example.label]), torch.tensor(example.probabilities)
+        return Prediction(example.label, index, probs).marked(is_unsure(self.output, probs))
 
     def work_out(self, file: str, found: Prediction, actual: Any) -> tuple[Example, Mapping[str, bytes]]:
         return Example(file, found.decoded, actual, rounded(found.probs)), {}
@@ -48,10 +53,10 @@ class CategoryAnswer(BlockAnswer):
         return CategoryOutput("category", vocabulary, "softmax", target_name(learn, place))
 
     @classmethod
-    def measure(cls, learn: Learner) -> tuple[Score | None, dict[str, float]]:
+    def measure(cls, learn: Learner, seen: HeldOut) -> tuple[Score | None, dict[str, float]]:
         from wiggly.bundle.describe import accuracy_score, last_metrics
 
-        return accuracy_score(learn), last_metrics(learn)
+        return accuracy_score(learn, seen), last_metrics(learn)
 
 
 class LabelsAnswer(BlockAnswer):

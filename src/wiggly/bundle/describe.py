@@ -19,9 +19,10 @@ from torch import Tensor
 from wiggly.bundle.parts import Score
 from wiggly.errors import BadItemsError, BundleError
 from wiggly.interpret.score import score_against
+from wiggly.train.losses.core import activation_of
 
 if TYPE_CHECKING:
-    from wiggly.records import Predictions
+    from wiggly.bundle.held_out import HeldOut
     from wiggly.train.learner import Learner
 
 __all__ = [
@@ -57,52 +58,51 @@ def describe_model(learn: Learner) -> dict[str, Any]:
     return learn.model_config
 
 
-def accuracy_score(learn: Learner) -> Score | None:
-    """Accuracy beside the constant answer, by one pass over the validation set.
+def accuracy_score(learn: Learner, seen: HeldOut) -> Score | None:
+    """Accuracy beside the constant answer.
+
+    Args:
+        learn: The learner.
+        seen: What it says of its validation items.
 
     Returns:
-        The score; None, with a warning, when the validation photos cannot be read any more: a trained
-        model must not be lost because they have been moved.
+        The score; None when they cannot be read any more.
     """
-    found = _predicted(learn)
-    if found is None or found.targets is None:
+    found = seen.rows
+    if found is None:
         return None
     vocabulary = learn.dls.target_blocks[0].vocab or []
     usual = int(training_targets(learn).bincount().argmax())
-    score = score_against(found.targets.numpy(), found.probs.argmax(-1).numpy(), usual)
+    score = score_against(found.targets[0].flatten().numpy(), found.probs.argmax(-1).numpy(), usual)
     low, high = score.interval
     return Score("accuracy", score.accuracy, score.n, (low, high), score.baseline, vocabulary[usual])
 
 
-def rmse_score(learn: Learner) -> Score | None:
+def rmse_score(learn: Learner, seen: HeldOut) -> Score | None:
     """Root mean square error of a single number beside always answering the training mean.
+
+    Args:
+        learn: The learner.
+        seen: What it says of its validation items.
 
     Returns:
         The score, its interval by bootstrap over the items (percentiles; Efron & Tibshirani, "An
         Introduction to the Bootstrap", 1993, chapter 13); None for several numbers.
     """
-    found = _predicted(learn)
-    if found is None or found.targets is None or found.targets.numel() != len(found.positions):
+    found = seen.rows
+    if found is None or found.targets[0].numel() != len(found.positions):
         return None
-    targets = found.targets.flatten().double()
-    squares = (found.probs.flatten().double() - targets).square().numpy()
+    targets = found.targets[0].flatten().double()
+    values = activation_of(learn.loss_func, learn.target_block)(found.probs)
+    squares = (values.flatten().double() - targets).square().numpy()
     mean = float(training_targets(learn).double().mean())
     random, n = np.random.default_rng(0), len(squares)
     means = [squares[random.integers(0, n, n)].mean() for _ in range(RESAMPLES)]
     low, high = np.sqrt(np.quantile(means, (0.025, 0.975))).tolist()
-    values = [math.sqrt(squares.mean()), low, high, float((targets - mean).square().mean().sqrt()), mean]
-    if not all(map(math.isfinite, values)):
+    error, baseline = math.sqrt(squares.mean()), float((targets - mean).square().mean().sqrt())
+    if not all(map(math.isfinite, (error, low, high, baseline, mean))):
         return None
-    return Score("rmse", values[0], n, (low, high), values[3], mean)
-
-
-def _predicted(learn: Learner) -> Predictions | None:
-    try:
-        found = learn.predict_loader(learn.dls.valid)
-    except BadItemsError as error:
-        warnings.warn(f"exported without a score: {error.received}", stacklevel=5)
-        return None
-    return found if len(found.positions) else None
+    return Score("rmse", error, n, (low, high), baseline, mean)
 
 
 def training_targets(learn: Learner, place: int = 0) -> Tensor:

@@ -1,7 +1,8 @@
-"""Worked examples: a few validation photos as small PNG files, each the exact input of a recorded answer.
+"""Worked examples: a few validation photos as small files, each the exact input of a recorded answer.
 
-In: a labelled data set. Out: file contents with their label. PNG, because every runtime decodes it to the
-same pixels, which JPEG does not promise; without metadata, because a photo's may say where somebody lives.
+In: a labelled data set. Out: file contents with their label. PNG first, because every runtime decodes it to
+the same pixels; then JPEG in turn with it, as a user's files would be, one of them stored on its side as
+phones do. Without other metadata, because a photo's may say where somebody lives.
 Read next: `export.py`.
 """
 
@@ -19,13 +20,17 @@ from wiggly.bundle.readers import spread
 from wiggly.data.dataset import Dataset
 from wiggly.errors import DataError
 
-__all__ = ["choose_examples", "choose_pictures", "example_file"]
+__all__ = ["as_jpeg", "choose_examples", "choose_pictures", "example_file"]
 
 #: Bytes of one example at most; a bundle is passed around, and 5 photos must not double it.
 LARGEST_EXAMPLE = 200_000
 
 #: Longer sides tried in turn. At the last, RGB pixels cannot take more than 197,000 bytes even uncompressed.
 SIDES = (512, 384, 320, 256)
+
+
+JPEG_QUALITY = 90
+ORIENTATION_TAG, STORED_ON_ITS_SIDE = 0x0112, 6  # EXIF 2.32, table 4: to be turned clockwise by a quarter
 
 
 def choose_examples(dataset: Dataset, n: int) -> Iterator[tuple[bytes, Label]]:
@@ -97,3 +102,24 @@ def example_file(picture: Any) -> bytes:
         if len(content) <= LARGEST_EXAMPLE:
             break
     return content
+
+
+def as_jpeg(content: bytes, turned: bool = False) -> bytes:
+    """An example as a JPEG file.
+
+    Args:
+        content: What `example_file` gives.
+        turned: Stored on its side, with the EXIF orientation that brings it upright and nothing else of EXIF.
+
+    Example:
+        >>> photo = as_jpeg(example_file(Image.new("RGB", (30, 20), "red")), turned=True)
+        >>> Image.open(io.BytesIO(photo)).size
+        (20, 30)
+    """
+    buffer, exif = io.BytesIO(), Image.Exif()
+    with Image.open(io.BytesIO(content)) as picture:
+        stored = picture.transpose(Image.Transpose.ROTATE_90) if turned else picture
+        if turned:
+            exif[ORIENTATION_TAG] = STORED_ON_ITS_SIDE
+        stored.save(buffer, "JPEG", quality=JPEG_QUALITY, exif=exif)
+    return buffer.getvalue()

@@ -7,10 +7,12 @@ there works. Read next: `manifest.py`, what is written down.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,16 +20,20 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import nn
 
+from wiggly.bundle.agreeing import measure_agreement, validation_items
 from wiggly.bundle.answers import answer_of, describe_outputs
 from wiggly.bundle.archive import describe_file, is_bundle, read_archive, write_archive
+from wiggly.bundle.calibration import calibrated
+from wiggly.bundle.card import CARD, card_of
 from wiggly.bundle.describe import describe_model, versions, wiggly_version
+from wiggly.bundle.graph.making import Graphs, check_variants, make_graphs
+from wiggly.bundle.held_out import HeldOut
 from wiggly.bundle.manifest import FORMAT, VERSION, WEIGHTS, Manifest
 from wiggly.bundle.parts import WorkedOut
 from wiggly.bundle.predictor import Predictor
 from wiggly.bundle.readers import reader_of, reader_to_describe
 from wiggly.bundle.runner import Runner
 from wiggly.errors import BundleError, StorageError
-from wiggly.records import Prediction
 from wiggly.train.checkpoint import replacing
 
 if TYPE_CHECKING:
@@ -49,6 +55,11 @@ def export_bundle(
     licence: str | None = None,
     examples: int = 5,
     overwrite: bool = False,
+    calibrate: bool = True,
+    wanted_accuracy: float | None = None,
+    graph: bool = True,
+    variants: Sequence[str] = (),
+    bound: float = 0.01,
 ) -> Path:
     """Write a learner as one file that `load_bundle`, `wiggly predict` and `wiggly app` run.
 
@@ -65,6 +76,16 @@ def export_bundle(
         licence: SPDX identifier of the terms for using the model.
         examples: Number of validation items to put in, of different classes; 0 keeps all of them private.
         overwrite: Replace what is at `path` even if it is no bundle.
+        calibrate: Fit a temperature on the validation items, so that probabilities are shares of right
+            answers; the likeliest class never changes by it.
+        wanted_accuracy: How often answers that are not "unsure" should be right, in (0, 1]; None halves the
+            errors. See `wiggly.bundle.calibration.choose_unsure`.
+        graph: Also write the model for ONNX Runtime, preprocessing included, which predicts without PyTorch:
+            in a browser, say. It needs the packages of "wiggly[export]" and takes some seconds. Where an
+            operator has no counterpart the bundle is written without it, and a line says so.
+        variants: Smaller graphs to try: "fp16", "int8".
+        bound: By how much accuracy (or the share of answers that stay the same) may be worse for a variant
+            to be kept; 0.01 is one percentage point, measured on validation items.
 
     Returns:
         The path.
@@ -86,13 +107,22 @@ def export_bundle(
     """
     place = Path(path).expanduser()
     _check_place(place, overwrite)
-    reads, outputs, config = reader_to_describe(learn), describe_outputs(learn), describe_model(learn)
+    check_variants(variants, graph, bound)
+    reads, seen, config = reader_to_describe(learn), HeldOut(learn), describe_model(learn)
+    described = describe_outputs(learn)
+    outputs = calibrated(seen, described, calibrate, wanted_accuracy)
     taken, answer = reads.describe(learn), answer_of(outputs)
     model = _frozen_copy(learn.model)
     runner = Runner(reader_of(taken, "this learner"), model, answer)
-    worked, files = _worked_examples(learn, runner, examples)
-    files = {WEIGHTS: _weights(model), **files}
-    score, metrics = answer.measure(learn)
+    plain = Runner(runner.reader, model, answer_of(described))  # at temperature 1, as the learner answers
+    worked, files = _worked_examples(learn, runner, plain, examples)
+    graphs = Graphs(reason="It was not asked for.")
+    if graph:
+        content = {example.file: files[example.file] for example in worked}
+        items = partial(validation_items, learn, runner)
+        graphs = make_graphs(runner, taken, outputs, content, items, variants, bound)
+    files = {WEIGHTS: _weights(model), **files, **graphs.files}
+    score, metrics = answer.measure(learn, seen)
     manifest = Manifest(
         format=FORMAT,
         version=VERSION,
@@ -110,9 +140,21 @@ def export_bundle(
         score=score,
         metrics=metrics,
         versions=versions(),
+        graphs=graphs.graphs,
+        no_graph=graphs.reason,
+        quality=graphs.quality,
+        agreement=measure_agreement(learn, plain),
     )
+    manifest, files = _with_card(manifest, files)
     _write_proved(place, manifest, files)
     return place
+
+
+def _with_card(manifest: Manifest, files: Mapping[str, bytes]) -> tuple[Manifest, dict[str, bytes]]:
+    """With the model card among the files."""
+    card = card_of(manifest).encode()
+    listed = {**manifest.files, CARD: describe_file(card)}
+    return dataclasses.replace(manifest, files=listed), {**files, CARD: card}
 
 
 def _title(place: Path) -> str:
@@ -163,7 +205,7 @@ def _weights(model: nn.Module) -> bytes:
 
 
 def _worked_examples(
-    learn: Learner, runner: Runner, n: int
+    learn: Learner, runner: Runner, plain: Runner, n: int
 ) -> tuple[tuple[WorkedOut, ...], dict[str, bytes]]:
     """Worked examples and their files: what the network answers for each, read the way the bundle's reader
     will."""
@@ -180,18 +222,18 @@ def _worked_examples(
                 f"it answers NaN{said}: training has diverged",
                 "Load an earlier state with `learn.load`, or train again with a smaller rate.",
             )
-        _compare(learn, runner, chosen.content, found)
+        _compare(learn, plain, chosen.content)
         example, more = runner.answer.work_out(name, found, chosen.actual)
         worked.append(example)
         files |= {name: chosen.content, **more}
     return tuple(worked), files
 
 
-def _compare(learn: Learner, runner: Runner, content: bytes, found: Prediction) -> None:
-    """The same file through `learn.predict`: another activation or way of reading files would show here."""
-    answer = runner.answer
-    wanted = answer.of_learner(learn.predict(runner.reader.item_of(content)))
-    difference = answer.apart(wanted, found, LEARNER_TOLERANCE)
+def _compare(learn: Learner, runner: Runner, content: bytes) -> None:
+    """The same item through `learn.predict`: another activation or way of reading would show here."""
+    answer, item = runner.answer, runner.reader.compared(content)
+    wanted = answer.of_learner(learn.predict(item))
+    difference = answer.apart(wanted, runner.predict(item), LEARNER_TOLERANCE)
     if not difference <= LEARNER_TOLERANCE:
         raise BundleError(
             "a bundle must answer as its learner does",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, cast
 
+from wiggly.bundle.measured import Agreement, Graph, Quality
 from wiggly.bundle.parts import (
     BoxExample,
     CategoryOutput,
@@ -53,7 +54,7 @@ FORMAT = "wiggly-bundle"
 
 #: Version of the format. Any change of the fields raises it, so an older wiggly never silently ignores one
 #: that matters.
-VERSION = 3
+VERSION = 4
 
 #: A name, not an address: nothing is ever fetched.
 SCHEMA_ID = f"urn:wiggly:model:{VERSION}"
@@ -117,6 +118,10 @@ class Manifest:
     versions: Annotated[dict[str, str], Rule("Software the model was made with.")] = field(
         default_factory=lambda: dict[str, str]()
     )
+    graphs: Annotated[tuple[Graph, ...], Rule("The model for ONNX Runtime; float32 first.")] = ()
+    no_graph: Annotated[str | None, Rule("Why there is no graph, in a sentence.")] = None
+    quality: Annotated[tuple[Quality, ...], Rule("Of the variants that were tried, kept or not.")] = ()
+    agreement: Annotated[Agreement | None, Rule("With the learner, on validation items.")] = None
 
 
 def manifest_schema() -> dict[str, Any]:
@@ -124,7 +129,7 @@ def manifest_schema() -> dict[str, Any]:
 
     Example:
         >>> manifest_schema()["$id"]
-        'urn:wiggly:model:3'
+        'urn:wiggly:model:4'
     """
     schema = schema_of(Manifest)
     schema["properties"] = {"$schema": {"enum": [SCHEMA_ID]}, **schema["properties"]}
@@ -204,6 +209,9 @@ def _check_whole(manifest: Manifest) -> None:
         raise SchemaError("inputs[0].kind", f"one that goes with {manifest.task!r}", repr(taken.kind))
     if WEIGHTS not in manifest.files:
         raise SchemaError("files", f"a table with {WEIGHTS!r} in it", f"{sorted(manifest.files)}")
+    for i, graph in enumerate(manifest.graphs):
+        if graph.file not in manifest.files:
+            raise SchemaError(f"graphs[{i}].file", "one of `files`", repr(graph.file))
     for i, example in enumerate(manifest.examples):
         _check_examples(example, manifest, f"examples[{i}]")
 

@@ -21,6 +21,7 @@ from wiggly.records import Prediction
 from wiggly.vision.points import PointBlock
 
 if TYPE_CHECKING:
+    from wiggly.bundle.held_out import HeldOut
     from wiggly.train.learner import Learner
 
 __all__ = ["NumbersAnswer", "PointsAnswer"]
@@ -68,10 +69,10 @@ class NumbersAnswer(BlockAnswer):
         return NumbersOutput("numbers", tuple(names), low, high)
 
     @classmethod
-    def measure(cls, learn: Learner) -> tuple[Score | None, dict[str, float]]:
+    def measure(cls, learn: Learner, seen: HeldOut) -> tuple[Score | None, dict[str, float]]:
         from wiggly.bundle.describe import last_metrics, rmse_score
 
-        return rmse_score(learn), last_metrics(learn)
+        return rmse_score(learn, seen), last_metrics(learn)
 
 
 class PointsAnswer(BlockAnswer):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
+from wiggly.bundle.measured import Calibration, Unsure
 from wiggly.bundle.schema import Rule
 
 __all__ = [
@@ -165,6 +166,13 @@ class CategoryOutput:
         Literal["softmax", "sigmoid", "none"], Rule("From the model's outputs to probabilities.")
     ]
     name: Annotated[str, Rule("What is predicted: the column of a table, say.")] = ""
+    temperature: Annotated[
+        float, Rule("The model's outputs are divided by it before the activation.", minimum=1e-6)
+    ] = 1.0
+    calibration: Annotated[
+        Calibration | None, Rule("What the temperature was found to do; null if nothing was measured.")
+    ] = None
+    unsure: Annotated[Unsure | None, Rule("Which answers are unsure; null: none is called so.")] = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +185,12 @@ class LabelsOutput:
     ]
     threshold: Annotated[float, Rule("A class is named if its probability is above.", minimum=0)]
     name: Annotated[str, Rule("What is predicted.")] = ""
+    temperature: Annotated[
+        float, Rule("The model's outputs are divided by it before the sigmoid.", minimum=1e-6)
+    ] = 1.0
+    calibration: Annotated[
+        Calibration | None, Rule("What the temperature was found to do; null if nothing was measured.")
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Pictures as the input of a bundle: read, cropped and scaled by the very code of the validation loader.
+"""Pictures as the input of a bundle: read, and resampled by the written specification (docs/format.md).
 
 In: an `ImageInput`, or a learner. Out: batches `(n, c, h, w)` in [0, 1], the description of a learner's
 input, the network on them. Read next: `examples.py`, which makes small files of pictures.
@@ -13,10 +13,13 @@ from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from wiggly.bundle.parts import ImageInput, Step
+from wiggly.bundle.pixels import resample
+from wiggly.bundle.placing import DEFAULT_BORDER, MOVING, Axis, Placement, place
 from wiggly.bundle.readers import ChosenExample, Reader
 from wiggly.data.base import brought_transforms
 from wiggly.data.dataset import Dataset, identity
@@ -24,13 +27,38 @@ from wiggly.data.loader import DataLoader
 from wiggly.data.transform import Transform, is_active, transform_names
 from wiggly.errors import BundleError
 from wiggly.vision.blocks import ImageBlock
-from wiggly.vision.image import PILImage, PILImageBW
+from wiggly.vision.geometry import Geometry
+from wiggly.vision.image import LazyImage, PILImage, PILImageBW
 from wiggly.vision.models import build_model
 
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
 
-__all__ = ["PictureReader", "check_body", "preprocess", "read_preprocessing"]
+__all__ = [
+    "PictureReader",
+    "PreparedBlock",
+    "check_body",
+    "file_pixels",
+    "placement_of",
+    "preprocess",
+    "read_preprocessing",
+]
+
+#: How far two ways to compute a place may be apart, in pixels.
+ROUNDING = 1e-6
+
+
+class PreparedBlock(ImageBlock):
+    """An image block whose pixels are those of the specification, on the CPU: what other runtimes see."""
+
+    renders = False
+
+    def encode(self, value: LazyImage) -> Tensor:
+        return torch.from_numpy(_prepared(value).transpose(2, 0, 1).astype(np.float32) / 255)
+
+    def encode_into(self, value: LazyImage, out: Tensor) -> None:
+        self.check_size(value, out)
+        out.copy_(self.encode(value))
 
 
 class PictureReader(Reader):
@@ -51,15 +79,20 @@ class PictureReader(Reader):
             )
         steps, channels = _steps(learn), block.channels
         described = ImageInput(kind="image", channels=channels, size=None, preprocessing=steps)
+        _check_places(learn, described)
         return ImageInput(kind="image", channels=channels, size=_size(described), preprocessing=steps)
 
     @classmethod
     def choose(cls, learn: Learner, n: int, by_class: bool) -> Iterator[ChosenExample]:
-        from wiggly.bundle.examples import choose_examples, choose_pictures
+        from wiggly.bundle.examples import as_jpeg, choose_examples, choose_pictures
 
         dataset = learn.dls.valid.dataset
         chosen = choose_examples(dataset, n) if by_class else choose_pictures(dataset, n)
-        return (ChosenExample(".png", content, actual) for content, actual in chosen)
+        for number, (content, actual) in enumerate(chosen):
+            if number % 2:  # the first of them is stored on its side
+                yield ChosenExample(".jpg", as_jpeg(content, turned=number == 1), actual)
+            else:
+                yield ChosenExample(".png", content, actual)
 
     def network(self, config: Mapping[str, Any], room: int) -> nn.Module:
         check_body(config)
@@ -76,6 +109,16 @@ class PictureReader(Reader):
         values = self.seen(self.items([item]), 0)
         return (_channels_last(self.block.encode(values[0])[None]),), values
 
+    def feeds(self, content: bytes) -> list[tuple[npt.NDArray[Any], ...]]:
+        """Prepared, and as the file has it unless that has the model's size by chance."""
+        value = self.seen(self.items([content]), 0)[0]
+        whole, prepared = file_pixels(value), _prepared(value)
+        several = [prepared] if whole.shape == prepared.shape else [prepared, whole]
+        return [(pixels[None],) for pixels in several]
+
+    def compared(self, content: bytes) -> Any:
+        return _prepared(self.seen(self.items([content]), 0)[0])
+
     def seen(self, items: Dataset, position: int) -> tuple[Any, ...]:
         return items.sample(position, Random(0))
 
@@ -88,13 +131,13 @@ def read_preprocessing(described: ImageInput) -> tuple[ImageBlock, list[Transfor
     """
     import_module("wiggly.vision.augment")  # fills the table in which names are looked up
     steps = [{"name": step.name, "args": step.args} for step in described.preprocessing]
-    return ImageBlock(PILImage if described.channels == 3 else PILImageBW), [
+    return PreparedBlock(PILImage if described.channels == 3 else PILImageBW), [
         Transform.from_config(step) for step in steps
     ]
 
 
 def preprocess(item: Any, block: ImageBlock, transforms: list[Transform]) -> Tensor:
-    """One item as the model takes it, `(c, h, w)` in [0, 1]: what the validation loader does.
+    """One item as the model takes it, `(c, h, w)` in [0, 1].
 
     Raises:
         ItemError: It cannot be read as an image.
@@ -135,22 +178,82 @@ def _dataset(items: list[Any], block: ImageBlock, transforms: list[Transform]) -
     return Dataset(items, [identity], [block], 1, transforms, labelled=False)
 
 
+# ---- preparing ----
+
+
+def file_pixels(value: LazyImage) -> npt.NDArray[np.uint8]:
+    """The pixels of a picture as its file has them, upright, `(h, w, c)`; more than 8 bits are rounded."""
+    pixels = value.source.pixels()
+    return pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
+
+
+def _prepared(value: LazyImage) -> npt.NDArray[np.uint8]:
+    """The pixels of a picture as the model takes them, `(H, W, c)`."""
+    pixels, placement = file_pixels(value), placement_of(value)
+    assert placement is not None  # `model.json` names no transform that turns pictures
+    return np.ascontiguousarray(resample(pixels, placement))
+
+
+def placement_of(value: LazyImage) -> Placement | None:
+    """Where the transforms have put a picture; None if they have turned or tilted it."""
+    geometry = value.geometry or Geometry(np.eye(3), value.size)
+    (sx, b, tx), (d, sy, ty), last = geometry.matrix.tolist()
+    if b or d or last != [0, 0, 1] or sx <= 0 or sy <= 0:
+        return None
+    (height, width), border = geometry.size, geometry.border or DEFAULT_BORDER
+    return Placement(Axis(-ty / sy, 1 / sy, height), Axis(-tx / sx, 1 / sx, width), border)
+
+
 # ---- describing ----
+
+#: Heights and widths that transforms are tried on.
+TRIED = ((60, 90), (110, 70))
 
 
 def _steps(learn: Learner) -> tuple[Step, ...]:
     """The validation side of the transforms."""
+    steps = [_describe_transform(transform) for transform in _active(learn)]
+    return tuple(step for step in steps if step.name in MOVING)  # the others only draw in training
+
+
+def _active(learn: Learner) -> list[Any]:
+    """The transforms of the validation side that a picture alone meets."""
     from wiggly.vision.augment import Normalize
 
     loader = learn.dls.valid
-    of_targets = brought_transforms(learn.dls.target_blocks)  # a picture alone has no use for them
-    steps: list[Step] = []
-    for transform in (*loader.dataset.item_tfms, *loader.batch_tfms):
-        if transform in of_targets or isinstance(transform, Normalize):  # the model has the statistics
-            continue
-        if is_active(transform, train=False):
-            steps.append(_describe_transform(transform))
-    return tuple(steps)
+    of_targets = brought_transforms(learn.dls.target_blocks)
+    return [
+        transform
+        for transform in (*loader.dataset.item_tfms, *loader.batch_tfms)
+        if transform not in of_targets
+        and not isinstance(transform, Normalize)  # the model has the statistics
+        and is_active(transform, train=False)
+    ]
+
+
+def _check_places(learn: Learner, described: ImageInput) -> None:
+    """A transform that the specification does not know, and that does something, must not be lost."""
+    block = ImageBlock(PILImage if described.channels == 3 else PILImageBW)
+    for shape in TRIED:
+        picture = np.zeros(shape, np.uint8)
+        value = _dataset([picture], block, _active(learn)).sample(0, Random(0))[0]
+        wanted, found = placement_of(value), place(described.preprocessing, *shape)
+        if wanted is None or not _same_places(wanted, found) or value.curves or value.holes:
+            raise BundleError(
+                f"in validation pictures must only be moved by {' and '.join(MOVING)}",
+                f"the transforms are {', '.join(transform_names(_active(learn)))}",
+                "Give the others the attribute `split_idx = 0`, so that they run in training alone.",
+            )
+
+
+def _same_places(first: Placement, second: Placement) -> bool:
+    pairs = zip((first.y, first.x), (second.y, second.x), strict=True)
+    return all(
+        a.length == b.length
+        and abs(a.start - b.start) < ROUNDING
+        and abs(a.step - b.step) * a.length < ROUNDING
+        for a, b in pairs
+    )
 
 
 def _describe_transform(transform: Any) -> Step:
@@ -167,7 +270,5 @@ def _describe_transform(transform: Any) -> Step:
 def _size(described: ImageInput) -> tuple[int, int] | None:
     """Height and width after preprocessing, found by trying two shapes; None where the file decides."""
     block, transforms = read_preprocessing(described)
-    wide, tall = (
-        preprocess(np.zeros(shape, np.uint8), block, transforms).shape[1:] for shape in [(60, 90), (110, 70)]
-    )
+    wide, tall = (preprocess(np.zeros(shape, np.uint8), block, transforms).shape[1:] for shape in TRIED)
     return (int(wide[0]), int(wide[1])) if wide == tall else None

@@ -65,6 +65,7 @@ class Predictor(Runner):
         manifest: The content of `model.json`.
         model: The network, in evaluation mode.
         vocab: The classes, in the order of `Prediction.probs`; empty for numbers and points.
+        sha256: Hash of `model.json`: which model it is.
 
     Raises:
         BundleError: The network cannot be built from the manifest, or the weights do not fit it.
@@ -73,7 +74,7 @@ class Predictor(Runner):
     def __init__(
         self, archive: Archive, device: str | torch.device = "cpu", name: str = "the bundle"
     ) -> None:
-        self.manifest, self._files = archive.manifest, archive.files
+        self.manifest, self._files, self.sha256 = archive.manifest, archive.files, archive.sha256
         reader = reader_of(self.manifest.inputs[0], name)
         answer = answer_of(self.manifest.outputs)
         model = build_network(self.manifest, archive.files[WEIGHTS], reader, answer, name)
@@ -101,6 +102,14 @@ class Predictor(Runner):
             )
             for example in self.manifest.examples
         ]
+
+    def file(self, name: str) -> bytes:
+        """Content of one of the bundle's files.
+
+        Args:
+            name: As `manifest.files` has it.
+        """
+        return self._files[name]
 
     def verify(self, tolerance: float | None = None) -> float:
         """Run the worked examples and compare with what the learner answered.

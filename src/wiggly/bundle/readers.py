@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
+import numpy.typing as npt
 from torch import Tensor, nn
 
 from wiggly.bundle.parts import Input, Task
@@ -104,9 +105,19 @@ class Reader(ABC):
         """The values of an item as the network sees them: a picture knows where its pixels came from."""
         return ()
 
+    def feeds(self, content: bytes) -> list[tuple[npt.NDArray[Any], ...]]:
+        """An example's inputs for the ONNX graph, with a batch axis of 1; of pictures in several forms."""
+        inputs, _ = self.one(content)
+        return [tuple(part.numpy() for part in inputs if part.shape[1])]
+
     def item_of(self, content: bytes) -> Any:
         """The item in an example's file, as a learner takes it."""
         return content
+
+    def compared(self, content: bytes) -> Any:
+        """The item of an example for which bundle and learner must say the same: of a picture the prepared
+        pixels, because a learner resamples by a faster approximation."""
+        return self.item_of(content)
 
 
 def reader_of(described: Input, name: str) -> Reader:

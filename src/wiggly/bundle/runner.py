@@ -6,7 +6,8 @@ is written run through the same lines. Read next: `predictor.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +18,25 @@ from wiggly.bundle.readers import Reader
 from wiggly.errors import ArgumentError
 from wiggly.records import Prediction
 
-__all__ = ["Runner"]
+__all__ = ["Prepared", "Runner"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An item that was read.
+
+    Attributes:
+        inputs: The network's, with a batch axis of 1.
+        seen: The item's values as the network sees them, for answers that lie on the picture.
+    """
+
+    inputs: tuple[Tensor, ...]
+    seen: tuple[Any, ...]
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for items that may go through the model together."""
+        return tuple(tuple(part.shape[1:]) for part in self.inputs)
 
 
 class Runner:
@@ -53,9 +72,37 @@ class Runner:
             ItemError: It cannot be read as an image.
             DataError: It cannot be read as a row.
         """
-        inputs, seen = self.reader.one(item)
-        [row] = self._run(inputs)
-        return self.answer.decode(row, seen)
+        [found] = self.predict_prepared([self.prepare(item)])
+        return found
+
+    def prepare(self, item: Any) -> Prepared:
+        """Read one item, without the model; may run in several threads at once.
+
+        Args:
+            item: As for `predict`.
+
+        Returns:
+            What `predict_prepared` takes.
+
+        Raises:
+            ItemError: It cannot be read as an image.
+            DataError: It cannot be read as a row.
+        """
+        return Prepared(*self.reader.one(item))
+
+    def predict_prepared(self, prepared: Sequence[Prepared]) -> list[Prediction]:
+        """Predict items that were read before, in one pass through the model.
+
+        Args:
+            prepared: What `prepare` returned, all of one `key`; at least 1.
+
+        Returns:
+            One prediction per item, in their order.
+        """
+        columns = zip(*(one.inputs for one in prepared), strict=True)
+        inputs = prepared[0].inputs if len(prepared) == 1 else tuple(torch.cat(parts) for parts in columns)
+        rows = self._run(inputs)
+        return [self.answer.decode(row, one.seen) for row, one in zip(rows, prepared, strict=True)]
 
     def predict_batch(self, items: Any, bs: int | None = None) -> list[Prediction]:
         """Predict many items: files are read in threads while the model runs.

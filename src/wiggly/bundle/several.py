@@ -12,6 +12,7 @@ import numpy as np
 
 from wiggly.bundle.answers import Answer, answer_of
 from wiggly.bundle.parts import Output, SeveralExample
+from wiggly.bundle.replies import single
 from wiggly.errors import BundleError
 from wiggly.records import Prediction
 
@@ -60,11 +61,7 @@ class SeveralAnswer(Answer):
         raise BundleError("outputs are described one by one", "all were asked for", "Use `describe_outputs`.")
 
 
-def single(found: Prediction) -> list[Prediction]:
-    """The predictions of which one was put together."""
-    return [Prediction(*parts) for parts in zip(*found, strict=True)]
-
-
 def _together(found: Sequence[Prediction]) -> Prediction:
     decoded, index, probs = zip(*found, strict=True)
-    return Prediction(list(decoded), cast("Any", index), cast("Any", probs))
+    made = Prediction(list(decoded), cast("Any", index), cast("Any", probs))
+    return made.marked(any(one.unsure for one in found))

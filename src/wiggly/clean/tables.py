@@ -19,7 +19,8 @@ from wiggly.data.table import TableItems
 from wiggly.errors import ArgumentError, DataError, StorageError
 from wiggly.records import Split
 from wiggly.tabular.encoder import Columns
-from wiggly.tabular.reading import as_frame, plain_value, read_csv
+from wiggly.tabular.files import read_csv
+from wiggly.tabular.reading import as_frame, plain_value
 from wiggly.tabular.targets import made_targets
 
 __all__ = ["clean_table", "plan_table"]

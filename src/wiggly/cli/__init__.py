@@ -18,9 +18,14 @@ from wiggly import __version__
 from wiggly.cli.checking import data
 from wiggly.cli.cleaning import clean
 from wiggly.cli.comparing import compare
+from wiggly.cli.ios import ios
 from wiggly.cli.notebook import notebook
 from wiggly.cli.options import command_line
+from wiggly.cli.pages import new, web
+from wiggly.cli.proving import info, verify
 from wiggly.cli.running import run
+from wiggly.cli.serving import serve as serve_http
+from wiggly.cli.space import space
 from wiggly.cli.training import lr_find, report, train
 from wiggly.cli.using import predict, serve
 from wiggly.errors import WigglyError
@@ -60,6 +65,19 @@ APP_EXAMPLES = """Example:
     wiggly app photos.wiggly --host 0.0.0.0 --port 8000    # for others too
 """
 
+SERVE_EXAMPLES = """Example:
+
+    wiggly serve photos.wiggly
+    curl -F file=@new.jpg http://127.0.0.1:8000/v1/predict
+    wiggly serve photos.wiggly --host 0.0.0.0 --no-page --cors https://example.org
+"""
+
+WEB_EXAMPLES = """Example:
+
+    wiggly web photos.wiggly site       # then put the folder `site` on any web host
+    wiggly web photos.wiggly site --endpoint https://models.example.org
+"""
+
 REPORT_EXAMPLES = """Example:
 
     wiggly report photos.wiggly photos              # what training left out
@@ -70,6 +88,18 @@ COMPARE_EXAMPLES = """Example:
 
     wiggly compare photos --archs resnet18,mobilenetv3_large_100,convnext_tiny
     wiggly compare photos --archs resnet18,resnet50 --budget "10 min" --plot networks.png
+"""
+
+VERIFY_EXAMPLES = """Example:
+
+    wiggly verify photos.wiggly                          # PyTorch and ONNX Runtime
+    wiggly verify photos.wiggly --runtime onnxruntime --json
+"""
+
+IOS_EXAMPLES = """Example:
+
+    wiggly ios pets.wiggly PetsApp --identifier org.example.pets
+    wiggly ios pets.wiggly PetsApp --endpoint https://example.org    # asks a server, carries no model
 """
 
 LR_FIND_EXAMPLES = """Example:
@@ -102,7 +132,7 @@ OPTIONS = {
     "size=": "--size PIXELS",
     "`edits`": "--edits FILE",
 }
-CLEAN_VERBS = ("apply", "status", "restore", "merge", "undo", "redo")
+CLEAN_VERBS = ("suspects", "apply", "status", "restore", "merge", "undo", "redo")
 OPTION_VERBS = ("train", "lr-find", "report", "data", "compare", "clean")
 
 app = App(
@@ -117,6 +147,13 @@ app = App(
 app.command(train, help_epilogue=TRAIN_EXAMPLES)
 app.command(predict, help_epilogue=PREDICT_EXAMPLES)
 app.command(serve, name="app", help_epilogue=APP_EXAMPLES)
+app.command(serve_http, name="serve", help_epilogue=SERVE_EXAMPLES)
+app.command(web, help_epilogue=WEB_EXAMPLES)
+app.command(ios, help_epilogue=IOS_EXAMPLES)
+app.command(space)
+app.command(new)
+app.command(verify, help_epilogue=VERIFY_EXAMPLES)
+app.command(info)
 app.command(report, help_epilogue=REPORT_EXAMPLES)
 app.command(lr_find, help_epilogue=LR_FIND_EXAMPLES)
 app.command(compare, help_epilogue=COMPARE_EXAMPLES)
@@ -162,11 +199,29 @@ def _verb(words: Sequence[str]) -> str:
     """The command the words begin with, and a blank; nothing when there is no such command."""
     if words and words[0] == "clean":
         return f"clean {words[1]} " if len(words) > 1 and words[1] in CLEAN_VERBS else "clean "
-    if list(words[:2]) == ["data", "check"] or (words and words[0] == "notebook" and len(words) > 1):
+    if list(words[:2]) == ["data", "check"] or (
+        words and words[0] in ("notebook", "space") and len(words) > 1
+    ):
         return f"{words[0]} {words[1]} "
     return (
         f"{words[0]} "
-        if words and words[0] in {"train", "predict", "app", "report", "lr-find", "compare", "data", "run"}
+        if words
+        and words[0]
+        in {
+            "train",
+            "predict",
+            "verify",
+            "info",
+            "app",
+            "serve",
+            "web",
+            "ios",
+            "report",
+            "lr-find",
+            "compare",
+            "data",
+            "run",
+        }
         else ""
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from wiggly.cli.options import LabelOptions, check_labels, check_target, command_line
+from wiggly.cli.tables import refuse_table
 from wiggly.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from wiggly.vision.check import DataCheck
 
-__all__ = ["data"]
+__all__ = ["data", "progress_bar"]
 
 EXAMPLES = """Example:
 
@@ -32,6 +33,11 @@ EXAMPLES = """Example:
     wiggly data check photos --list unreadable       # only the file names
     wiggly data check photos --json - | jq .ok
 """
+
+INSTEAD = (
+    "`wiggly train FILE --target COLUMN --epochs 0` trains nothing: it prints what each column is taken for, "
+    "and which are constant, doubled, or give the target away."
+)
 
 #: Options that say how the result is written, not what is checked.
 OUTPUT = ("--json", "--html", "--list", "--force")
@@ -80,11 +86,12 @@ def check(
     Returns:
         0, or 1 when there are findings that are errors.
     """
+    refuse_table(folder, "data check", INSTEAD)
     check_labels(labels)
     _check_targets(json, html, list, force)
     from wiggly.vision.check import check_folder
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         found = check_folder(
             folder,
             labels.label_regex,
@@ -157,7 +164,7 @@ def _write(found: DataCheck, json: Path | None, html: Path | None) -> None:
 
 
 @contextmanager
-def _progress() -> Generator[Callable[[int, int], object] | None]:
+def progress_bar(text: str = "looking at the pictures") -> Generator[Callable[[int, int], object] | None]:
     """A bar on a terminal; nothing for a file or a pipe."""
     if not sys.stderr.isatty():
         yield None
@@ -166,7 +173,7 @@ def _progress() -> Generator[Callable[[int, int], object] | None]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("looking at the pictures", total=None)
+        task = bar.add_task(text, total=None)
         yield (
             lambda done, n: bar.update(task, completed=done, total=n) if done % 64 == 0 or done == n else None
         )

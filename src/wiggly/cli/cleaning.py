@@ -1,7 +1,8 @@
-"""The verb `clean`: what a journal of edits says about a folder, and carrying it out.
+"""The verb `clean`: what to look at, what a journal of edits says about a folder, and carrying it out.
 
 In: a folder (or a CSV file) and its `edits.jsonl`. Out: a cleaned copy, or the folder cleaned in place with a
-trash that gives back; journals merged; edits undone. Read next: `../clean/copying.py`.
+trash that gives back; journals merged; edits undone. Read next: `suspecting.py`,
+`../clean/copying.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from wiggly.cli.suspecting import suspects
 from wiggly.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ __all__ = ["clean"]
 
 EXAMPLES = """Example:
 
+    wiggly clean suspects photos --arch resnet18        # what to look at first
     wiggly clean status photos                          # what photos/edits.jsonl says
     wiggly clean apply photos --copy-to photos-clean
     wiggly clean apply photos --in-place                # deleted files go to a trash
@@ -34,8 +37,9 @@ EXAMPLES = """Example:
 """
 
 clean = App(
-    name="clean", help="Applies edits to data: labels mended, items left out.", help_epilogue=EXAMPLES
+    name="clean", help="Finds mistakes in data, and applies edits that mend them.", help_epilogue=EXAMPLES
 )
+clean.command(suspects)
 
 DataPath = Annotated[Path, Parameter(help="The folder of pictures, or a CSV file of rows.")]
 Json = Annotated[bool, Parameter(negative="", show_default=False, help="Print JSON instead of text.")]

@@ -14,10 +14,16 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from wiggly.cli.options import LabelOptions, PictureOptions, check_target, make_loaders
+from wiggly.cli.tables import refuse_table
 from wiggly.cli.training import Force, Json, save_figure, text_on_stderr
 from wiggly.errors import ArgumentError
 
 __all__ = ["compare"]
+
+INSTEAD = (
+    "Train both networks that there are for tables: `wiggly train FILE --target COLUMN --arch mlp`, then "
+    "`--arch tabm` with another --out and --report. Each prints its score."
+)
 
 
 def compare(
@@ -34,7 +40,11 @@ def compare(
     ] = True,
     weights: Annotated[
         tuple[str, ...],
-        Parameter(help="Start this network from this file: NAME=FILE.safetensors; may be given again."),
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Start this network from this file: NAME=FILE.safetensors; may be given again.",
+        ),
     ] = (),
     plot: Annotated[Path | None, Parameter(help="Draw the comparison into this picture file.")] = None,
     force: Force = False,
@@ -47,6 +57,7 @@ def compare(
     Returns:
         0; 1 if none could be trained.
     """
+    refuse_table(folder, "compare", INSTEAD)
     if plot is not None:
         check_target(plot, ours=False, force=force)
     files = dict(map(_pair, weights))

@@ -86,13 +86,13 @@ def _score_line(summary: dict[str, Any]) -> str:
             f"{100 * part:.1f}" for part in (score["value"], *score["interval"], score["baseline"])
         )
         return (
-            f"{value} % of {n:,} validation {what} right (95 % interval {low} to {high} %; always "
+            f"{value} % of {n:,} validation {what} right (95 % interval {low}\u2013{high} %; always "
             f"{score['baseline_label']!r}: {usual} %)"
         )
     value, low, high, usual = (
         f"{part:.4g}" for part in (score["value"], *score["interval"], score["baseline"])
     )
     return (
-        f"root mean square error {value} on {n:,} validation {what} (95 % interval {low} to {high}; always "
+        f"root mean square error {value} on {n:,} validation {what} (95 % interval {low}\u2013{high}; always "
         f"the mean: {usual})"
     )

@@ -10,11 +10,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
+from wiggly.bundle.replies import is_unsure
+
 if TYPE_CHECKING:
     from wiggly.bundle.predictor import Predictor
+    from wiggly.bundle.rows import RowReader
     from wiggly.records import Prediction
 
-__all__ = ["facts", "line", "predicted_table", "write_mask"]
+__all__ = ["facts", "line", "predicted_columns", "write_mask"]
 
 MOST_NAMED = 6  # classes of a mask in one line
 
@@ -30,7 +35,7 @@ def facts(predictor: Predictor, found: Prediction, top: int = 1) -> dict[str, An
     outputs = predictor.manifest.outputs
     if len(outputs) == 1:
         return FACTS[outputs[0].kind](outputs[0], found, top)
-    from wiggly.bundle.several import single
+    from wiggly.bundle.replies import single
 
     told: list[dict[str, Any]] = []
     for output, one in zip(outputs, single(found), strict=True):
@@ -51,41 +56,43 @@ def write_mask(found: Prediction, folder: Path, file: Path) -> Path:
     return place
 
 
-def predicted_table(predictor: Predictor, table: Any) -> Any:
-    """A pandas table with the predictions as more columns: `<target>_pred`, and probabilities where there are
+def predicted_columns(predictor: Predictor, table: Any) -> dict[str, Any]:
+    """What a model of tables predicts, by name of column: `<target>_pred`, and probabilities where there are
     some.
 
     Args:
         predictor: Of a bundle for tables.
         table: What its reader takes.
     """
-    import narwhals as nw
+    import torch
 
-    from wiggly.bundle.rows import RowReader
-
-    reader = cast("RowReader", predictor.reader)
+    reader, outputs = cast("RowReader", predictor.reader), predictor.manifest.outputs
     frame = reader.frame(table)
-    native: Any = nw.from_native(frame.to_native(), eager_only=True).to_pandas().reset_index(drop=True)
-    outputs = predictor.manifest.outputs
-    if not len(frame):
-        return native
-    probs = predictor.get_preds(frame)[0]
-    for output, part in zip(outputs, probs if len(outputs) > 1 else [probs], strict=True):
-        native = native.assign(**_columns(output, part))
-    return native
+    if len(frame):
+        found: Any = predictor.get_preds(frame)[0]
+        probs = found if len(outputs) > 1 else [found]
+    else:
+        reader.encode(frame)  # the columns must be there all the same
+        probs = [torch.zeros(0, len(getattr(o, "names", getattr(o, "vocabulary", "")))) for o in outputs]
+    columns: dict[str, Any] = {}
+    for output, part in zip(outputs, probs, strict=True):
+        columns |= _columns(output, part)
+    return columns
 
 
 def _columns(output: Any, probs: Any) -> dict[str, Any]:
     name = getattr(output, "name", "") or "prediction"
     if output.kind == "category":
         best = probs.max(1)
+        doubts = [is_unsure(output, row) for row in probs]
         return {
             f"{name}_pred": [output.vocabulary[i] for i in best.indices.tolist()],
             f"{name}_probability": [round(p, 6) for p in best.values.tolist()],
+            **({} if output.unsure is None else {f"{name}_unsure": doubts}),
         }
     if output.kind == "labels":
         return {f"{label}_probability": probs[:, k].numpy() for k, label in enumerate(output.vocabulary)}
-    columns = probs.reshape(len(probs), -1).numpy()
+    columns = probs.reshape(len(probs), len(output.names)).numpy()
     return {f"{target}_pred": columns[:, k] for k, target in enumerate(output.names)}
 
 
@@ -93,9 +100,10 @@ def _columns(output: Any, probs: Any) -> dict[str, Any]:
 
 
 def _category(output: Any, found: Prediction, top: int) -> dict[str, Any]:
-    best = found.probs.argsort(descending=True)[:top].tolist()
+    best = np.argsort(-np.asarray(found.probs), kind="stable")[:top].tolist()
     labels = [{"label": output.vocabulary[i], "probability": round(float(found.probs[i]), 6)} for i in best]
-    return {**labels[0], **({"labels": labels} if top > 1 else {})}
+    unsure = {} if output.unsure is None else {"unsure": is_unsure(output, found.probs)}
+    return {**labels[0], **unsure, **({"labels": labels} if top > 1 else {})}
 
 
 def _labels(output: Any, found: Prediction, top: int) -> dict[str, Any]:
@@ -118,8 +126,6 @@ def _boxes(output: Any, found: Prediction, top: int) -> dict[str, Any]:
 
 
 def _mask(output: Any, found: Prediction, top: int) -> dict[str, Any]:
-    import numpy as np
-
     counts = np.bincount(np.asarray(found.decoded).ravel(), minlength=len(output.vocabulary))
     shares = {output.vocabulary[k]: round(float(n / counts.sum()), 4) for k, n in enumerate(counts) if n}
     return {"shares": {str(k): share for k, share in sorted(shares.items(), key=lambda pair: -pair[1])}}
@@ -139,7 +145,8 @@ FACTS: dict[str, Callable[[Any, Any, int], dict[str, Any]]] = {
 
 
 def _labels_line(row: dict[str, Any]) -> str:
-    return "  ".join(f"{found['label']} {found['probability']:.1%}" for found in row["labels"])
+    told = "  ".join(f"{found['label']} {found['probability']:.1%}" for found in row["labels"])
+    return f"not sure: maybe {told}" if row.get("unsure") else told
 
 
 def _named_line(row: dict[str, Any]) -> str:
@@ -158,7 +165,7 @@ def _boxes_line(row: dict[str, Any]) -> str:
 LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     "targets": lambda row: "  ".join(line(one) for one in row["targets"]),
     "labels": _labels_line,
-    "label": lambda row: _labels_line({"labels": [row]}),
+    "label": lambda row: _labels_line({**row, "labels": [row]}),
     "named": _named_line,
     "numbers": lambda row: "  ".join(f"{name} {value:g}" for name, value in row["numbers"].items()),
     "points": lambda row: "  ".join(f"{x:.0f},{y:.0f}" for x, y in row["points"]),

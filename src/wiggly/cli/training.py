@@ -16,7 +16,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -43,6 +43,7 @@ from wiggly.errors import ArgumentError, StorageError, WigglyError
 from wiggly.interpret.markup import is_report
 
 if TYPE_CHECKING:
+    from wiggly.bundle.predictor import Predictor
     from wiggly.train.learner import Learner
 
 __all__ = ["Force", "Json", "lr_find", "report", "save_figure", "text_on_stderr", "train"]
@@ -118,16 +119,16 @@ def train(
     start = time.monotonic()
     set_seed(labels.seed)  # the head's first weights and dropout come from the global generators
     with text_on_stderr(json):
-        if bundle.exists():
-            print(f"'{bundle}' is there already; this run will replace it when it is done.")
         learn = _learner(source, labels, pictures, model, tables, bundle.parent)
         learn.model_dir = f"models/{bundle.stem}"  # so that runs of several bundles are kept side by side
         learn.command = shlex.join(["wiggly", *command_line.get()])
         say_what(learn)
+        if bundle.exists():
+            print(f"'{bundle}' is there already; this run will replace it when it is done.", flush=True)
         kept = kept_file(learn)
         _find_kept(learn, kept, resume, epochs)
         try:
-            _fit(learn, epochs, lr, model, table=is_table(source))
+            _fit(learn, epochs, lr or _table_rate(source, tables, model), model, table=is_table(source))
             learn.engine.once(lambda: export_bundle(learn, bundle, overwrite=force))
             written = learn.engine.once(lambda: write_page(learn, page, force))
         except (KeyboardInterrupt, SystemExit, WigglyError):
@@ -177,7 +178,12 @@ def lr_find(
 
 def report(
     bundle: Annotated[Path, Parameter(help="A model that `wiggly train` wrote.")],
-    folder: Annotated[Path, Parameter(help="Labelled pictures, as for `wiggly train`.")],
+    source: Annotated[
+        Path,
+        Parameter(
+            help="Labelled pictures, or a table with the column that is predicted, as for `wiggly train`."
+        ),
+    ],
     /,
     *,
     all: Annotated[
@@ -185,49 +191,79 @@ def report(
         Parameter(
             negative="",
             show_default=False,
-            help="Score every picture of FOLDER, for a folder the model has never seen. Default: only the "
-            "validation pictures, found with the options of training.",
+            help="Score every picture or row, for data the model has never seen. Default: only those for "
+            "validation, found with the options of training.",
         ),
     ] = False,
     out: Annotated[
-        Path | None, Parameter(help="The report to write. Default: BUNDLE-on-FOLDER.html here.")
+        Path | None, Parameter(help="The report to write. Default: BUNDLE-on-SOURCE.html here.")
     ] = None,
     force: Force = False,
     json: Json = False,
     labels: LabelOptions = LabelOptions(),  # noqa: B008
 ) -> int:
-    """Scores a trained model on labelled pictures and writes a report."""
+    """Scores a trained model on labelled pictures or rows and writes a report."""
     from wiggly.bundle.predictor import load_bundle
+
+    # Not report.html: that is the page about the training, with its learning curve.
+    out = out or Path(f"{bundle.stem}-on-{source.stem if is_table(source) else source.resolve().name}.html")
+    check_target(out, ours=is_report(out), force=force)
+    with text_on_stderr(json):
+        predictor = load_bundle(bundle)
+        told = _report_pictures if predictor.manifest.inputs[0].kind == "image" else _report_rows
+        summary = told(predictor, source, labels, all, out)
+        if summary["warning"]:
+            print(f"careful: {summary['warning']}", file=sys.stderr)
+    if json:
+        print(json_format.dumps(summary, indent=2))
+    return 0
+
+
+def _report_pictures(
+    predictor: Predictor, folder: Path, labels: LabelOptions, everything: bool, out: Path
+) -> dict[str, Any]:
     from wiggly.cli.scoring import same_pictures_warning, scored_learner
     from wiggly.interpret.facts import headline
     from wiggly.interpret.gather import gather
     from wiggly.interpret.sections import page
     from wiggly.train.checkpoint import atomic_write
 
-    # Not report.html: that is the page about the training, with its learning curve.
-    out = out or Path(f"{bundle.stem}-on-{folder.resolve().name}.html")
-    check_target(out, ours=is_report(out), force=force)
-    with text_on_stderr(json):
-        predictor = load_bundle(bundle)
-        learn = scored_learner(predictor, folder, labels, everything=all)
-        learn.command = shlex.join(["wiggly", *command_line.get()])
-        facts = gather(learn)
-        warning = None if all else same_pictures_warning(predictor, facts.score)
-        facts = replace(facts, notes=(warning,) if warning else ())
-        atomic_write(out, page(facts).encode("utf-8"))
-        print(f"{headline(facts)}\n  report  {out}")
-        if warning:
-            print(f"careful: {warning}", file=sys.stderr)
-    if json:
-        score = facts.score
-        found = {
-            "report": str(out),
-            "n": score.n,
-            "accuracy": score.accuracy,
-            "interval": list(score.interval),
-        }
-        print(json_format.dumps({**found, "baseline": score.baseline, "warning": warning}, indent=2))
-    return 0
+    learn = scored_learner(predictor, folder, labels, everything=everything)
+    learn.command = shlex.join(["wiggly", *command_line.get()])
+    facts = gather(learn)
+    warning = None if everything else same_pictures_warning(predictor, facts.score)
+    subtitle = f"{predictor.manifest.title}, scored on '{folder}'"
+    facts = replace(facts, subtitle=subtitle, notes=(warning,) if warning else ())
+    atomic_write(out, page(facts).encode("utf-8"))
+    print(f"{headline(facts)}\n  report  {out}")
+    score = facts.score
+    return {
+        "report": str(out),
+        "n": score.n,
+        "accuracy": score.accuracy,
+        "interval": list(score.interval),
+        "baseline": score.baseline,
+        "warning": warning,
+    }
+
+
+def _report_rows(
+    predictor: Predictor, source: Path, labels: LabelOptions, everything: bool, out: Path
+) -> dict[str, Any]:
+    from wiggly.cli.table_scoring import other_rows_warning, said_of, scored_rows, summary_of_rows
+    from wiggly.interpret.tables.gather import gather_table
+    from wiggly.interpret.tables.sections import table_page
+    from wiggly.train.checkpoint import atomic_write
+
+    learn = scored_rows(predictor, source, labels, everything)
+    learn.command = shlex.join(["wiggly", *command_line.get()])
+    facts = gather_table(learn)
+    warning = None if everything else other_rows_warning(predictor, facts)
+    subtitle = f"{predictor.manifest.title}, scored on '{source}'"
+    facts = replace(facts, subtitle=subtitle, notes=(*facts.notes, *filter(None, [warning])))
+    atomic_write(out, table_page(facts).encode("utf-8"))
+    print(f"{said_of(facts)}\n  report  {out}")
+    return summary_of_rows(facts, out, warning)
 
 
 @contextlib.contextmanager
@@ -285,11 +321,16 @@ def _fit(learn: Learner, epochs: int, lr: float | None, model: ModelOptions, tab
     if epochs == 0:
         return
     if table:
-        learn.fit_one_cycle(epochs, lr or table_lr(model.arch), resume=True)
+        learn.fit_one_cycle(epochs, lr, resume=True)
     elif model.pretrained or model.weights:
         learn.fine_tune(epochs, lr or FINE_TUNE_LR, resume=True)
     else:
         learn.fit_one_cycle(epochs, lr or FROM_SCRATCH_LR, resume=True)
+
+
+def _table_rate(source: Path, tables: TableOptions, model: ModelOptions) -> float | None:
+    """The peak rate for a table when none is given; None for pictures."""
+    return table_lr(model.arch, tables.user is not None) if is_table(source) else None
 
 
 def _say_kept(kept: Path) -> None:

@@ -91,8 +91,7 @@ class CategoryBlock(Block):
             raise LabelError(
                 "there must be at least 2 classes",
                 f"the training items have {len(self.vocab)}: {list(self.vocab)}",
-                "Put the photos of each class into a folder of its own, or check how labels are found "
-                "(`get_y`).",
+                "Check how labels are found (`get_y`); of photos, each class may have a folder of its own.",
             )
 
     def index_of(self, label: Any) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -62,9 +62,10 @@ class Ordered(ABC):
     def __init__(
         self, bs: int, shuffle: bool, drop_last: bool, seed: int, wgts: Sequence[float] | None
     ) -> None:
-        if bs < 1:
+        given: Any = bs  # a text or a float may come from untyped code
+        if not isinstance(given, int | np.integer) or bs < 1:
             raise ArgumentError(
-                "`bs` must be at least 1", f"it is {bs}", "Pass a positive number, e.g. bs=64."
+                "`bs` must be at least 1", f"it is {bs!r}", "Pass a positive whole number, e.g. bs=64."
             )
         self.bs, self.shuffle, self.seed = bs, shuffle, seed
         self._cumulative = None if wgts is None else cumulative_weights(wgts, self._n)

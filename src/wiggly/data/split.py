@@ -6,6 +6,7 @@ valid)`. Read next: `blocks.py`.
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -53,6 +54,8 @@ class RandomSplitter:
                 f"it is {valid_pct}",
                 "Pass e.g. valid_pct=0.2.",
             )
+        if seed is not None and not hasattr(seed, "__index__"):
+            raise ArgumentError("`seed` must be a whole number", f"it is {seed!r}", "Pass e.g. seed=42.")
         self.valid_pct, self.seed = valid_pct, seed
 
     def __call__(self, items: Any) -> Split:
@@ -180,7 +183,7 @@ class IndexSplitter:
     """
 
     def __init__(self, valid_idx: Iterable[int]) -> None:
-        self.valid = [int(i) for i in valid_idx]
+        self.valid = list(dict.fromkeys(_whole(i) for i in valid_idx))
 
     def __call__(self, items: Any) -> Split:
         n, valid = len(items), set(self.valid)
@@ -194,6 +197,17 @@ class IndexSplitter:
         rest = np.ones(n, dtype=bool)
         rest[self.valid] = False
         return Split(np.flatnonzero(rest).tolist(), self.valid)
+
+
+def _whole(position: Any) -> int:
+    try:
+        return operator.index(position)
+    except TypeError:
+        raise ArgumentError(
+            "`valid_idx` must hold whole numbers, positions from 0",
+            f"it holds {position!r:.60}, a {type(position).__name__}",
+            "Pass e.g. range(100), or np.flatnonzero(marks) for marks.",
+        ) from None
 
 
 class FuncSplitter:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, SupportsIndex, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
-from torch import Tensor
 
 from wiggly.errors import LabelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["MISSING", "Vocab", "is_missing", "make_vocab", "plain_label", "some_of"]
 
@@ -38,7 +40,7 @@ class Vocab(list[Any]):
     @overload
     def __getitem__(self, index: slice | Tensor | np.ndarray[Any, Any] | Sequence[int], /) -> Any: ...
     def __getitem__(self, index: Any, /) -> Any:
-        if isinstance(index, (Tensor, np.ndarray)):
+        if hasattr(index, "tolist"):  # an array, or a tensor of torch, which need not be there
             index = index.tolist()
         if isinstance(index, (list, tuple)):
             return [self[i] for i in index]  # pyright: ignore[reportUnknownVariableType]
@@ -47,7 +49,7 @@ class Vocab(list[Any]):
 
 def plain_label(label: Any) -> Any:
     """numpy and torch scalars as Python ones, so that labels are JSON and `False` stays false."""
-    if isinstance(label, (np.generic, Tensor)) and label.ndim == 0:
+    if (isinstance(label, np.generic) or hasattr(label, "detach")) and label.ndim == 0:
         return label.item()
     try:
         hash(label)

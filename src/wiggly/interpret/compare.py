@@ -92,6 +92,13 @@ def compare(
         >>> [row.arch for row in found.rows]
         ['test_resnet', 'no_such_net']
     """
+    if hasattr(dls, "cat_names"):
+        raise ArgumentError(
+            "`compare` takes loaders of images",
+            "these are of a table",
+            'Train both networks there are, tabular_learner(dls) and tabular_learner(dls, arch="tabm"); '
+            "learn.report() puts simpler models beside.",
+        )
     files = dict(weights or {})
     _check(archs, budget, epochs, pretrained, files, settings)
     sizes = [_n_parameters(arch) for arch in archs]

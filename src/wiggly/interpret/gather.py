@@ -27,9 +27,11 @@ from wiggly.interpret.training import architecture, model_facts, phases, snippet
 from wiggly.vision.blocks import ImageBlock
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from wiggly.train.learner import Learner
 
-__all__ = ["below", "data_facts", "gather", "noun_of", "root_of"]
+__all__ = ["below", "check_predictions", "data_facts", "gather", "noun_of", "root_of"]
 
 WORST = 24  # errors with their pictures
 WORST_PIXELS, EXAMPLE_PIXELS = 240, 96
@@ -55,6 +57,7 @@ def gather(learn: Learner) -> Facts:
         DataError: No validation item could be read.
     """
     found = ClassificationInterpretation.from_learner(learn)
+    check_predictions(found.losses)
     actual, predicted = found.targs.numpy(), found.decoded.numpy()
     sure = found.preds.max(dim=1).values.double().numpy()
     train_counts = _train_counts(learn.dls.train, len(found.labels))
@@ -87,6 +90,24 @@ def gather(learn: Learner) -> Facts:
         command=getattr(learn, "command", None),
         check=learn.dls.last_check,
     )
+
+
+def check_predictions(losses: Tensor) -> None:
+    """Refuses a report of a model that has diverged.
+
+    Args:
+        losses: Of the validation items.
+
+    Raises:
+        DataError: Some are NaN.
+    """
+    bad = int(losses.isnan().sum())
+    if bad:
+        raise DataError(
+            "a report needs predictions that are numbers",
+            f"the model's loss is NaN for {bad:,} of {len(losses):,} validation items",
+            "The model has diverged: train it anew with a lower rate, or load a saved state.",
+        )
 
 
 def noun_of(learn: Learner) -> str:

@@ -220,10 +220,31 @@ def _table_call(learn: Learner, model: TableModel) -> str:
 
 
 def _comments(recipe: Mapping[str, Any]) -> Iterator[str]:
+    if "columns" in recipe:
+        yield from _table_loaders(recipe)
+        return
     yield "# `dls` was built by your own code:"
     for name in ("source", "splitter", "blocks", "item_tfms", "batch_tfms", "bs", "seed"):
         if recipe[name]:
             yield f"#   {name}: {' '.join(str(recipe[name]).split())}"
+
+
+def _table_loaders(recipe: Mapping[str, Any]) -> Iterator[str]:
+    """The loaders of a table: its file where one is known, and which column is what."""
+    columns, source = recipe["columns"], str(recipe["source"])
+    is_file = source.startswith(("'", '"'))
+    targets = columns["targets"]
+    arguments = [source if is_file else "table"]
+    if columns.get("categories") is not None and columns.get("numbers") is not None:
+        arguments += [f"cat_names={columns['categories']!r}", f"cont_names={columns['numbers']!r}"]
+    arguments.append(f"y_names={targets[0] if len(targets) == 1 else targets!r}")
+    arguments += [f"{name}={recipe[name]}" for name in ("bs", "seed") if recipe[name] is not None]
+    if not is_file:
+        yield f"# `table` is yours: {source}"
+    if recipe["splitter"]:
+        yield f"# split by {' '.join(str(recipe['splitter']).split())}; pass valid_pct or valid_idx for it"
+    yield "# `procs` and `y_block`, where you passed some, are to be passed again"
+    yield f"dls = TabularDataLoaders.from_df({', '.join(arguments)})"
 
 
 def _fit_call(record: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ FEW_ROWS = 20  # among fewer, all values may differ by chance
 MOST_ROWS = 20_000  # rows that the target is looked for in
 ROWS_PER_VALUE = 5  # with fewer, a column may determine the target by chance
 SURE = 0.999  # share of the target's variance or labels that no honest column explains by itself
+GAIN = 0.98  # share of the labels other than the most frequent one
 MANY = 0.5  # distinct values per row, above which a category is hardly seen twice
 
 
@@ -57,7 +58,8 @@ def _alone(columns: Columns, column: CategoryColumn | NumberColumn, rows: Codes)
         return
     n = len(column.vocab) - 1
     if n <= 1:
-        if n and (columns.codes(column.name).codes[rows] < 0).any():
+        found = columns.codes(column.name)
+        if n and len({column.vocab.o2i.get(v, 0) for v in _seen(found.values, found.codes[rows])}) > 1:
             return  # whether it is there may say something
         yield f"{column.name}: {'always ' + repr(column.vocab[1]) if n else 'empty'} in training, of no use"
     elif len(rows) <= FEW_ROWS:
@@ -68,17 +70,31 @@ def _alone(columns: Columns, column: CategoryColumn | NumberColumn, rows: Codes)
         yield f"{column.name}: {n:,} values in {len(rows):,} training rows, most of them seen once"
 
 
+def _seen(values: Sequence[Any], codes: Codes) -> list[Any]:
+    """The distinct values of some rows, None for a missing one."""
+    return [None if code < 0 else values[code] for code in np.unique(codes)]
+
+
 def _number_alone(found: Numbers, column: NumberColumn, rows: Codes) -> Iterator[str]:
     infinite = int(found.infinite.sum())
     if infinite:
         yield f"{column.name}: {infinite:,} infinite or beyond float32, taken as missing"
     if column.center:
         yield f"{column.name}: whole numbers beyond 2**53, like an id; leave it out unless their size matters"
+    elif _is_numbering(found):
+        yield f"{column.name}: numbers the rows, like an id; leave it out unless the order of rows matters"
     present = found.values[rows][~found.missing[rows]]
     if not len(present):
         yield f"{column.name}: empty in training, of no use"
     elif present.min() == present.max() and not column.flagged:
         yield f"{column.name}: always {present[0]:g} in training, of no use"
+
+
+def _is_numbering(found: Numbers) -> bool:
+    """Whether a column counts the rows in their order."""
+    values = found.values
+    whole = values.dtype.kind in "iu" and len(values) > FEW_ROWS and not found.missing.any()
+    return bool(whole and (np.diff(values) == 1).all())
 
 
 def _twins(columns: Columns, own: Sequence[CategoryColumn | NumberColumn]) -> Iterator[str]:
@@ -110,7 +126,8 @@ def _leaks(
     values: Values | None = None
     if isinstance(block, CategoryBlock):
         labels = columns.codes(target).codes[rows]
-        if np.bincount(labels + 1).max() > SURE * len(labels):
+        usual = np.bincount(labels + 1).max()
+        if usual > SURE * len(labels) or len(labels) - usual < ROWS_PER_VALUE:
             return  # nearly all rows have the same label: everything would seem to give it away
     else:
         values = columns.numbers(target).values[rows].astype(np.float64)
@@ -122,7 +139,8 @@ def _leaks(
             part = "variance" if labels is None else "labels"
             yield (
                 f"{column.name}: gives the target {target!r} away, alone it explains {known:.2%} of the"
-                f" {part}; leave it out unless it is known before the target is"
+                f" {part}; leave it out (df.drop(columns={column.name!r})) unless it is known before the"
+                " target is"
             )
 
 
@@ -136,6 +154,10 @@ def _explained(
     if isinstance(column, NumberColumn):
         found = columns.numbers(column.name)
         there = ~found.missing[rows]
+        if labels is not None and not there.all() and there.any():  # such as the day when somebody left
+            known = _by_label(there.astype(np.int64), labels)
+            if known >= SURE:
+                return known
         numbers = found.values[rows][there].astype(np.float64)
         if there.mean() < SURE or not len(numbers) or not np.ptp(numbers):
             return 0.0
@@ -161,7 +183,14 @@ def _by_label(codes: Codes, labels: Codes) -> float:
     pairs, counts = np.unique(places * width + labels + 1, return_counts=True)
     best = np.zeros(int(places.max()) + 1, dtype=np.int64)
     np.maximum.at(best, pairs // width, counts)
-    return float(best.sum() / len(codes))
+    known = float(best.sum() / len(codes))
+    return known if _is_gain(known, np.bincount(labels + 1).max() / len(labels)) else 0.0
+
+
+def _is_gain(known: float, usual: float) -> bool:
+    """Whether nearly all labels are right that would be wrong if the most frequent one were always guessed:
+    of a rare label a column may well find half, and is then right for 99.9 % of all."""
+    return 1 - known <= (1 - GAIN) * (1 - usual)
 
 
 def _by_mean(codes: Codes, values: Values) -> float:
@@ -175,12 +204,14 @@ def _by_threshold(numbers: Values, labels: Codes) -> float:
     """Share of the rows that a few thresholds put right: of a tree with two leaves per label."""
     from sklearn.tree import DecisionTreeClassifier
 
+    usual = np.bincount(labels + 1).max() / len(labels)
     leaves = max(4, 2 * len(np.unique(labels)))
     if leaves * ROWS_PER_VALUE > len(labels):
         return 0.0
     scaled = (numbers - numbers.min()) / np.ptp(numbers)
     tree = DecisionTreeClassifier(max_leaf_nodes=leaves, random_state=0).fit(scaled[:, None], labels)
-    return float(tree.score(scaled[:, None], labels))
+    known = float(tree.score(scaled[:, None], labels))
+    return known if _is_gain(known, usual) else 0.0
 
 
 def _by_rank(numbers: Values, values: Values) -> float:

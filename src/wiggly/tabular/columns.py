@@ -5,21 +5,27 @@ In: a table and the target's name. Out: `Kinds`. Read next: `checks.py`, what is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 
 from wiggly.errors import DataError
 from wiggly.tabular.encoder import Columns
+from wiggly.tabular.hints import text_hint
 from wiggly.tabular.packing import is_packable
-from wiggly.tabular.reading import as_frame, check_columns
+from wiggly.tabular.reading import as_frame, check_columns, plain_value
 
-__all__ = ["Kinds", "cont_cat_split", "infer_kinds"]
+__all__ = ["Kinds", "cont_cat_split", "has_more_values", "infer_kinds"]
 
 MAX_CARD = 20  # whole numbers with more values than this count as numbers
 FEW_ROWS = 20  # among fewer, all texts may differ by chance
+LOOKED_AT = 1000  # rows, before whole numbers are told apart in all
+MOST_NAMES = 50  # that are printed
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,23 @@ class Kinds:
 
     def __str__(self) -> str:
         lines = [
-            f"{len(self.categories)} categories: {', '.join(self.categories) or '-'}",
-            f"{len(self.numbers)} numbers: {', '.join(self.numbers) or '-'}",
+            f"{_counted(self.categories, 'category', 'categories')}: {_listed(self.categories)}",
+            f"{_counted(self.numbers, 'number', 'numbers')}: {_listed(self.numbers)}",
         ]
-        lines += [f"left out: {name} ({why})" for name, why in self.left_out.items()]
+        for why in dict.fromkeys(self.left_out.values()):
+            names = [name for name, reason in self.left_out.items() if reason == why]
+            lines.append(f"left out: {_listed(names)} ({why})")
         return "\n".join(lines + self.notes)
+
+
+def _counted(names: Sequence[str], one: str, several: str) -> str:
+    return f"{len(names)} {one if len(names) == 1 else several}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names for a person; of very many the first."""
+    shown = ", ".join(name if name.strip() else repr(name) for name in names[:MOST_NAMES])
+    return f"{shown}, and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown or "-"
 
 
 def cont_cat_split(df: Any, max_card: int = MAX_CARD, dep_var: Any = None) -> tuple[list[str], list[str]]:
@@ -76,8 +94,16 @@ def is_number(columns: Columns, name: str, max_card: int = MAX_CARD) -> bool:
     if kind.is_float() or isinstance(kind, (nw.Decimal, nw.Datetime, nw.Date, nw.Duration)):
         return True
     if kind.is_integer():
-        return len(columns.codes(name).values) > max_card
+        return has_more_values(columns, name, max_card)
     return isinstance(kind, nw.Object) and _holds_numbers(columns, name, max_card)
+
+
+def has_more_values(columns: Columns, name: str, most: int) -> bool:
+    """Whether a column of whole numbers has more distinct values than `most`; all of them are only told apart
+    where the first do not settle it."""
+    found = columns.numbers(name)
+    some = found.values[:LOOKED_AT][~found.missing[:LOOKED_AT]]
+    return len(np.unique(some)) > most or len(columns.codes(name).values) > most
 
 
 def _holds_numbers(columns: Columns, name: str, max_card: int) -> bool:
@@ -109,6 +135,7 @@ def infer_kinds(
         ArgumentError: A named column is not there.
         DataError: A column is named twice, or no column is left.
     """
+    cat_names, cont_names = (as_names(names) for names in (cat_names, cont_names))
     given = [*(cat_names or ()), *(cont_names or ())]
     check_columns(columns.frame, given, "`cat_names` and `cont_names`")
     _check_once(given, targets)
@@ -123,6 +150,11 @@ def infer_kinds(
             "Name the columns in `cat_names` and `cont_names`.",
         )
     return kinds
+
+
+def as_names(names: str | Sequence[str] | None) -> list[str] | None:
+    """A single name as a list of one."""
+    return [names] if isinstance(names, str) else None if names is None else list(names)
 
 
 def _check_once(given: Sequence[str], targets: Sequence[str]) -> None:
@@ -148,11 +180,23 @@ def _inferred(columns: Columns, targets: Sequence[str]) -> Kinds:
             kinds.numbers.append(name)
         else:
             kinds.categories.append(name)
-        if not why and isinstance(columns.frame[name].dtype, (nw.Datetime, nw.Date)):
-            kinds.notes.append(
-                f"{name}: dates, read as seconds; add_datepart(df, {name!r}) makes more of them"
-            )
+        kinds.notes.extend(filter(None, [_note(columns, name)]))
     return kinds
+
+
+def _note(columns: Columns, name: str) -> str:
+    """What else a column might be."""
+    kind = columns.frame[name].dtype
+    if kind.is_integer() or kind.is_float():
+        return ""
+    try:
+        values = columns.codes(name).values
+    except DataError:
+        return ""
+    dates = isinstance(kind, (nw.Datetime, nw.Date)) or isinstance(next(iter(values), None), datetime)
+    if dates and len(values) > 1:
+        return f"{name}: dates, read as seconds; add_datepart(df, {name!r}) makes more of them"
+    return text_hint(name, values) if values and all(isinstance(value, str) for value in values) else ""
 
 
 def _useless(columns: Columns, name: str) -> str:
@@ -160,19 +204,42 @@ def _useless(columns: Columns, name: str) -> str:
     kind = columns.frame[name].dtype
     if kind.is_nested():
         return f"holds {kind}"
+    if kind.is_integer() or kind.is_float():
+        return _useless_number(columns, name)
     try:
         codes = columns.codes(name)
-    except DataError as error:
-        return error.received
+    except DataError:
+        return f"holds {_kind_of_values(columns, name)}, no single values"
     if not codes.values:
         return "empty"
     if not is_packable(codes.values[0]):
         return f"holds {type(codes.values[0]).__name__}"
-    missing = bool((codes.codes < 0).any())
+    present = int((codes.codes >= 0).sum())
+    missing = present < len(columns)
     if len(codes.values) == 1 and not missing:
         return f"always {codes.values[0]!r:.30}"
-    present = int((codes.codes >= 0).sum())
     text = isinstance(codes.values[0], str)
     if text and present > FEW_ROWS and len(codes.values) == present:
         return "every text differs"
     return ""
+
+
+def _useless_number(columns: Columns, name: str) -> str:
+    """The same of a column of numbers, whose distinct values, often one per row, are not looked for."""
+    found = columns.numbers(name)
+    there = found.values[~found.missing | found.infinite]
+    if not len(there):
+        return "empty"
+    whole = len(there) == len(columns)
+    if whole and there.min() == there.max():
+        return f"always {plain_value(columns.frame[name][0])!r:.30}"
+    # As `to_csv` writes the index of a table.
+    unnamed = whole and re.fullmatch(r"(Unnamed: \d+)?", name) is not None
+    if unnamed and there.dtype.kind in "iu" and np.array_equal(there, np.arange(len(there))):
+        return "numbers the rows"
+    return ""
+
+
+def _kind_of_values(columns: Columns, name: str) -> str:
+    first = next((value for value in columns.frame[name].to_list() if value is not None), None)
+    return f"values of type {type(first).__name__}"

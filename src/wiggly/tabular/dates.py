@@ -11,7 +11,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from wiggly.errors import DataError
+from wiggly.errors import ArgumentError, DataError
 from wiggly.tabular.reading import as_frame, check_columns
 
 __all__ = ["add_datepart"]
@@ -47,7 +47,7 @@ def add_datepart(
         A table of the same kind.
 
     Raises:
-        ArgumentError: There is no such column.
+        ArgumentError: There is no such column, or one is called like a part.
         DataError: It holds something else than dates; the message has one.
 
     Example:
@@ -61,6 +61,13 @@ def add_datepart(
     dates = _dates(frame[field_name])
     start = re.sub(r"[Dd]ate$", "", field_name) if prefix is None else prefix
     found = {f"{start}{name}": values for name, values in _parts(dates, time).items()}
+    taken = next((name for name in found if name in frame.columns and (name != field_name or not drop)), None)
+    if taken is not None:
+        raise ArgumentError(
+            "the parts of a date must have names that no other column has",
+            f"there is a column {taken!r} already",
+            f'Pass another `prefix`, e.g. prefix="{start}_".',
+        )
     made = [_column(frame, name, values) for name, values in found.items()]
     frame = frame.drop([field_name]) if drop else frame
     return frame.with_columns(*made).to_native()
@@ -78,14 +85,17 @@ def _dates(column: nw.Series[Any]) -> Any:
     """The column as a pandas one of dates, numbered from 0."""
     import pandas as pd
 
-    values = column.to_list()
+    native: Any = column.to_native()
+    if pd.api.types.is_datetime64_any_dtype(native) and not hasattr(native.dtype, "pyarrow_dtype"):
+        return native.reset_index(drop=True)
+    values = [v.to_timestamp() if isinstance(v, pd.Period) else v for v in column.to_list()]
     try:
         if all(value is None or not isinstance(value, (int, float)) or value != value for value in values):
             return pd.Series(pd.to_datetime(pd.Series(values, dtype=object)))
     except (ValueError, TypeError) as error:
         raise DataError(
             "`field_name` must be a column of dates",
-            f"{column.name!r} has a value that is none: {error}",
+            f"{column.name!r} has a value that is none: {error!s:.200}",
             'Mend it, or convert the column with pd.to_datetime(..., errors="coerce").',
         ) from error
     raise DataError(

@@ -76,7 +76,7 @@ class _EditedGroups(RowGroups):
     """Row groups whose target has new values in some rows."""
 
     def __init__(self, groups: RowGroups, target: str, new: Mapping[int, Any]) -> None:
-        self.files, self.groups = groups.files, groups.groups
+        self.files, self.groups, self.columns = groups.files, groups.groups, groups.columns
         self.target, self.new = target, new
 
     def read(self, group: RowGroup, columns: Sequence[str], rows: Any = None) -> Frame:

@@ -18,7 +18,7 @@ from wiggly.data.vocab import MISSING, Vocab, is_missing, make_vocab
 from wiggly.errors import DataError
 from wiggly.tabular.packing import pack, unpack
 from wiggly.tabular.procs import FillMissing, Procs
-from wiggly.tabular.reading import LARGEST, Codes, Numbers
+from wiggly.tabular.reading import LARGEST, Codes, Numbers, typed
 from wiggly.tabular.surprises import Surprises
 
 __all__ = ["CategoryColumn", "NumberColumn", "check_fill", "kind_of", "on_grid"]
@@ -68,6 +68,15 @@ class CategoryColumn:
             n = int(np.isin(column.codes, unseen).sum())
             if n:
                 surprises.unseen[self.name] = n
+            self._compare_types(column, len(unseen), surprises)
+
+    def _compare_types(self, column: Codes, unseen: int, surprises: Surprises) -> None:
+        """Whether no value is known because all are of another type, as numbers that were texts."""
+        if unseen < len(column.values) or len(self.vocab) < 2:
+            return
+        here, there = (type(values[-1]).__name__ for values in (column.values, self.vocab))
+        if here != there:
+            surprises.types[self.name] = f"the values are {here}, in training they were {there}"
 
     def decode(self, codes: npt.NDArray[np.int64]) -> Any:
         """The values as a pandas column."""
@@ -75,7 +84,7 @@ class CategoryColumn:
 
         values = np.empty(len(self.vocab), dtype=object)
         values[:] = list(self.vocab)
-        return pd.Series(values[codes], dtype=object).infer_objects()
+        return typed(pd.Series(values[codes], dtype=object))
 
     def config(self) -> dict[str, Any]:
         """JSON types; `#na#` is left out of the vocabulary."""
@@ -188,7 +197,7 @@ class NumberColumn:
             spans = np.rint(values * 1e6).astype("timedelta64[us]")
             return pd.Series(np.where(lacking, np.timedelta64("NaT", "us"), spans))
         if self.kind == "number":
-            return pd.Series(np.where(lacking, np.nan, values + self.center))
+            return pd.Series(np.where(lacking, np.nan, np.clip(values + self.center, -LARGEST, LARGEST)))
         rounded = zip(np.rint(values), lacking, strict=True)
         found = [None if gone else int(v) + self.center for v, gone in rounded]
         if self.kind == "boolean":

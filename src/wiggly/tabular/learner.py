@@ -11,16 +11,17 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import torch
 from torch import Tensor, nn
 
 from wiggly.errors import ArgumentError
 from wiggly.records import State
 from wiggly.tabular.loader import TableDataset
 from wiggly.tabular.loaders import TabularDataLoaders
-from wiggly.tabular.losses import MembersLoss, SeveralLosses, weights_of_classes
+from wiggly.tabular.losses import EvenLoss, MembersLoss, SeveralLosses, weights_of_classes
 from wiggly.tabular.models import TableModel, TabMModel, TabularModel, emb_sz_rule
-from wiggly.tabular.parts import Range, bins_of
+from wiggly.tabular.parts import Range
+from wiggly.tabular.settings import check_layers, check_loaders, check_settings, check_sizes
+from wiggly.tabular.statistics import pieces_of, scales_of, training_rows
 from wiggly.tabular.table import TabularPandas
 from wiggly.tabular.threads import fitting_threads
 from wiggly.train.callback import Callback
@@ -35,11 +36,21 @@ from wiggly.train.optim.groups import Splitter, trainable_params
 from wiggly.train.optim.schedule import Rate
 from wiggly.train.predict import collect, encoded_of
 
-__all__ = ["TablePrediction", "TabularLearner", "get_emb_sz", "tabular_config", "tabular_learner"]
+__all__ = [
+    "TablePrediction",
+    "TabularLearner",
+    "get_emb_sz",
+    "table_loss",
+    "tabular_config",
+    "tabular_learner",
+]
 
 NETWORKS: dict[str, type[TableModel]] = {"mlp": TabularModel, "tabm": TabMModel}
 # What `config` may not say, as it is said elsewhere.
-ELSEWHERE = ("emb_szs", "n_cont", "n_out", "layers", "y_range", "scaled", "bins", "activations")
+ELSEWHERE = (
+    *("emb_szs", "n_cont", "n_out", "layers", "y_range", "scaled", "bounded", "bins", "levels"),
+    "activations",
+)
 ClassWeights = str | Mapping[Any, float] | Sequence[float]
 
 
@@ -140,7 +151,9 @@ def tabular_config(**settings: Any) -> dict[str, Any]:
 
     Args:
         settings: Of `TabularModel`: `ps`, `embed_p`, `use_bn`, `bn_final`, `bn_cont`, `lin_first`; of
-            `TabMModel`: `members`, `dropout`; of both: `num_embeddings`, `num_width`, `embed_std`, `n_bins`.
+            `TabMModel`: `members`, `dropout`; of both: `num_embeddings`, `num_width`, `embed_std`; for
+            "piecewise" `n_bins`, pieces at most (96 if not given), and `n_levels`: columns of numbers with no
+            more values than this (200 if not given, 0 for none) get a vector for each value, too.
 
     Raises:
         ArgumentError: There is no such setting.
@@ -154,12 +167,19 @@ def tabular_config(**settings: Any) -> dict[str, Any]:
 
 
 def _settings(network: type[TableModel]) -> set[str]:
-    return {"n_bins", *inspect.signature(network).parameters} - set(ELSEWHERE)
+    return {"n_bins", "n_levels", *inspect.signature(network).parameters} - set(ELSEWHERE)
 
 
 def _checked(settings: Mapping[str, Any], known: set[str], where: str) -> dict[str, Any]:
     unknown = sorted(set(settings) - known)
     if unknown:
+        others = [arch for arch, network in NETWORKS.items() if unknown[0] in _settings(network)]
+        if others:
+            raise ArgumentError(
+                f"{where} must have settings of the network",
+                f"`{unknown[0]}` is one of arch={others[0]!r}",
+                f"Pass arch={others[0]!r} as well, or leave it out.",
+            )
         raise ArgumentError(
             f"{where} must have settings of the network",
             f"it has no `{unknown[0]}`",
@@ -209,7 +229,7 @@ def tabular_learner(
             there are more than a few thousand rows usually better.
         class_weights: How much each class counts: "balanced", `{label: weight}`, or a number for each label.
         loss_func: None asks the target blocks; several losses are added up, of numbers divided by the
-            target's variance.
+            target's variance, and so it is where several numbers are one target.
         opt_func: As for `Learner`.
         lr: As for `Learner`.
         splitter: As for `Learner`.
@@ -236,9 +256,10 @@ def tabular_learner(
         >>> probs.shape, row.cat_names
         (torch.Size([2]), ['city'])
     """
+    check_loaders(dls)
     blocks: list[Any] = list(dls.target_blocks)
     model = _network(dls, arch, layers, emb_szs, config, n_out, y_range)
-    loss = _loss(dls, model, class_weights) if loss_func is None else loss_func
+    loss = table_loss(dls, model, class_weights) if loss_func is None else loss_func
     if arch == "tabm":
         loss = MembersLoss(loss, blocks[0] if len(blocks) == 1 else None)
     return TabularLearner(
@@ -279,62 +300,42 @@ def _network(
             "`y_range` bounds numbers", f"the target is {blocks[0].describe()}", "Leave it out."
         )
     settings = _checked(config or {}, _settings(network), "`config`")
-    settings |= _pieces(dls, settings, arch)
+    check_settings(settings)
+    check_sizes(emb_szs, dls.classes)
+    settings |= pieces_of(dls, settings, arch)
     if arch == "tabm":
         settings["activations"] = activations
     if layers is not None:
-        settings["layers"] = layers
+        check_layers(layers)
+        settings["layers"] = list(layers)
     sizes = emb_szs if isinstance(emb_szs, Sequence) else get_emb_sz(dls, emb_szs)
     scaled = n_out is None and y_range is None and "none" in activations
     made = cast("Callable[..., TableModel]", network)
     outputs = counts if n_out is None else n_out
-    model = made(sizes, len(dls.cont_names), outputs, y_range=y_range, scaled=scaled, **settings)
+    # Such a network takes numbers beyond those of training for the outermost of them, and answers so, too.
+    bounded = scaled and "bins" in settings and isinstance(dls.train.dataset, TableDataset)
+    model = made(
+        sizes, len(dls.cont_names), outputs, y_range=y_range, scaled=scaled, bounded=bounded, **settings
+    )
     if scaled:
-        mean, std = _scales(dls, blocks)
-        model.outputs.mean.copy_(mean)
-        model.outputs.std.copy_(std)
+        for buffer, values in scales_of(dls, blocks).items():
+            if hasattr(model.outputs, buffer):
+                getattr(model.outputs, buffer).copy_(values)
     return model
-
-
-def _pieces(dls: Any, settings: dict[str, Any], arch: str) -> dict[str, Any]:
-    """The borders of piecewise embeddings of numbers, if the network has some."""
-    n_bins = settings.pop("n_bins", 96)
-    kind = settings.get("num_embeddings", "piecewise" if arch == "tabm" else None)
-    if kind != "piecewise" or not dls.cont_names:
-        return {}
-    _, conts, *targets = _training_rows(dls)
-    plain = len(targets) == 1 and targets[0].ndim == 1
-    return {"bins": bins_of(conts, n_bins, targets[0] if plain else None)}
 
 
 def _metric(blocks: Sequence[Any]) -> Any:
     return metric_for(blocks[0]) if len(blocks) == 1 else None
 
 
-def _training_rows(dls: Any) -> tuple[Tensor, ...]:
-    """Training rows for statistics, `(cats, conts, *targets)`: all that are in memory, else the first."""
-    dataset = dls.train.dataset
-    rows = dataset.tensors if isinstance(dataset, TableDataset) else dls.train.look(1 << 16).tensors
-    return tuple(tensor.cpu() for tensor in rows)
+def table_loss(dls: Any, model: TableModel, weights: ClassWeights | None = None) -> nn.Module:
+    """The loss of a network of tables: that of the target block, or of several the sum.
 
-
-def _scales(dls: Any, blocks: Sequence[Any]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every output: those of the target for numbers, else 0 and 1."""
-    means: list[Tensor] = []
-    stds: list[Tensor] = []
-    for block, target in zip(blocks, _training_rows(dls)[2:], strict=True):
-        if block.activation != "none":
-            means.append(torch.zeros(block.n_out))
-            stds.append(torch.ones(block.n_out))
-            continue
-        values = target.reshape(len(target), -1).double()
-        std = values.std(0, correction=0)
-        means.append(values.mean(0).float())
-        stds.append(torch.where(std > 0, std, 1.0).float())
-    return torch.cat(means), torch.cat(stds)
-
-
-def _loss(dls: Any, model: TableModel, weights: ClassWeights | None) -> nn.Module:
+    Args:
+        dls: Loaders of a table.
+        model: Knows the scale of its numbers.
+        weights: `class_weights` of `tabular_learner`.
+    """
     blocks: list[Any] = list(dls.target_blocks)
     losses = [loss_for(block) for block in blocks]
     if weights is not None:
@@ -342,9 +343,10 @@ def _loss(dls: Any, model: TableModel, weights: ClassWeights | None) -> nn.Modul
             raise ArgumentError(
                 "`class_weights` needs one target with labels", f"there are {dls.y_names}", "Leave it out."
             )
-        cast("Any", losses[0]).weight = weights_of_classes(weights, blocks[0].vocab, _training_rows(dls)[2])
+        cast("Any", losses[0]).weight = weights_of_classes(weights, blocks[0].vocab, training_rows(dls)[2])
     if len(losses) == 1:
-        return losses[0]
+        uneven = model.outputs.scaled and len(model.outputs.std) > 1
+        return EvenLoss(losses[0], model.outputs.std) if uneven else losses[0]
     shares = [1.0] * len(blocks)
     if model.outputs.scaled:
         parts = model.outputs.std.split([block.n_out for block in blocks])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wiggly.data.order import WHOLE, Ordered, Part, share_of
-from wiggly.errors import DataError
+from wiggly.errors import ArgumentError, DataError
 from wiggly.records import Batch
 from wiggly.tabular.surprises import Surprises
 
@@ -72,7 +72,7 @@ class TableLoader(Ordered):
         wgts: One number per row: an epoch then has as many rows drawn with replacement, in proportion.
 
     Raises:
-        ArgumentError: `bs` is below 1, or the weights are not one number per row.
+        ArgumentError: `bs` is below 1, `seed` no whole number, or the weights are not one number per row.
 
     Example:
         >>> rows = torch.arange(3)
@@ -92,6 +92,8 @@ class TableLoader(Ordered):
         device: str | torch.device | None = None,
         wgts: Sequence[float] | None = None,
     ) -> None:
+        if seed is not None and not hasattr(seed, "__index__"):
+            raise ArgumentError("`seed` must be a whole number", f"it is {seed!r}", "Pass e.g. seed=42.")
         self.dataset = dataset
         seed = int(torch.randint(2**31, ())) if seed is None else seed
         super().__init__(bs, shuffle, drop_last, seed, wgts)

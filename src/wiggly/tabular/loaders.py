@@ -194,7 +194,7 @@ class TabularDataLoaders(DataLoaders):
         Raises:
             StorageError: The file is not there.
         """
-        from wiggly.tabular.reading import read_csv
+        from wiggly.tabular.files import read_csv
 
         made = cls.from_df(
             read_csv(Path(csv), skipinitialspace),
@@ -244,10 +244,11 @@ class TabularDataLoaders(DataLoaders):
         digits here. A table that fits into memory trains faster by `from_df`.
 
         Args:
-            files: A parquet file, a folder of them, or a list.
+            files: A parquet file, a folder of them (also one of `year=2024/` folders, whose names are
+                columns), a pattern such as `rows/*.parquet`, or a list.
             path: As for `from_df`, like all others without a line of their own.
             procs: Medians come from about 200,000 training rows where there are more.
-            cat_names: Columns of categories; where inferred, from the first rows.
+            cat_names: Columns of categories; where inferred, from 100,000 rows of all files.
             cont_names: Columns of numbers.
             y_names: Column(s) to predict.
             y_block: Their block.
@@ -301,20 +302,24 @@ class TabularDataLoaders(DataLoaders):
         device: str | torch.device | None = None,
         seed: int | None = None,
         recipe: Recipe | None = None,
+        wgts: Sequence[float] | None = None,
     ) -> TabularDataLoaders:
         """Loaders of an encoded table; `TabularPandas.dataloaders` explains the arguments.
 
         Raises:
+            ArgumentError: `wgts` are not one number per row of the table.
             DataError: There is no target, or no validation row.
         """
         split = table.split
+        drawn = None if wgts is None else _training_weights(wgts, table)
         if not table.targets.blocks or not split.valid:
             raise DataError(
                 "loaders need a target and validation rows",
                 "there is no target" if split.valid else "all rows are for training",
                 "Pass `y_names`, and `splits`, e.g. RandomSplitter()(df), to TabularPandas.",
             )
-        train = cls.loader_class(table.dataset(split.train), bs, shuffle, drop_last=shuffle, seed=seed)
+        rows = table.dataset(split.train)
+        train = cls.loader_class(rows, bs, shuffle, drop_last=shuffle, seed=seed, wgts=drawn)
         valid = cls.loader_class(table.dataset(split.valid), val_bs or max(bs, VALID_ROWS), seed=train.seed)
         return cls(train, valid, table, path, device, recipe=recipe or Recipe("a table"))
 
@@ -468,7 +473,8 @@ class TabularDataLoaders(DataLoaders):
 
     def recipe(self) -> dict[str, Any]:
         """What a report says about the data; only JSON types."""
-        kinds = {"categories": self.cat_names, "numbers": self.cont_names, "targets": self.y_names}
+        own = [category.name for category in self.table.encoder.categories if category.flag_of is None]
+        kinds = {"categories": own, "numbers": self.cont_names, "targets": self.y_names}
         return {**super().recipe(), "columns": kinds, "notes": list(self.table.notes)}
 
     def _own(self, loader: Any, what: str) -> Any:
@@ -476,3 +482,15 @@ class TabularDataLoaders(DataLoaders):
 
     def _with(self, train: Any, valid: Any) -> TabularDataLoaders:
         return TabularDataLoaders(train, valid, self.table, self.path, self.device, recipe=self._recipe)
+
+
+def _training_weights(wgts: Sequence[float], table: TabularPandas) -> list[float]:
+    """The weights of the training rows, of those of all rows."""
+    every = list(wgts)
+    if len(every) != len(table):
+        raise ArgumentError(
+            "`wgts` must have one number for each row of the table",
+            f"there are {len(every):,} for {len(table):,} rows",
+            "Make them of a column of the whole table; those of validation rows are not used.",
+        )
+    return [every[row] for row in table.split.train]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from wiggly.errors import ArgumentError
 from wiggly.train.losses.core import activation_of, decodes_of
 
-__all__ = ["MembersLoss", "SeveralLosses", "weights_of_classes"]
+__all__ = ["EvenLoss", "MembersLoss", "SeveralLosses", "weights_of_classes"]
 
 
 class MembersLoss(nn.Module):
@@ -56,6 +56,43 @@ class MembersLoss(nn.Module):
         flat = pred.flatten(0, 1) if pred is first else tuple(part.flatten(0, 1) for part in pred)
         loss = self.base(flat, *(target.repeat_interleave(members, 0) for target in targets))
         return loss if not loss.ndim else loss.reshape(n, members, -1).mean((1, 2))
+
+
+class EvenLoss(nn.Module):
+    """The loss of several numbers, each divided by its standard deviation: else the one with the largest unit
+    would be all that counts.
+
+    Args:
+        base: The loss of numbers.
+        std: Standard deviation of each among the training rows.
+
+    Example:
+        >>> from wiggly.train.losses.core import MSELossFlat
+        >>> loss = EvenLoss(MSELossFlat(), torch.tensor([1.0, 1000.0]))
+        >>> loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1000.0]]))
+        tensor(1.)
+    """
+
+    std: Tensor
+
+    def __init__(self, base: nn.Module, std: Tensor) -> None:
+        super().__init__()
+        self.base = base
+        self.register_buffer("std", std.clone())
+        self.activation, self.decodes = activation_of(base, None), decodes_of(base, None)
+
+    @property
+    def reduction(self) -> Any:
+        """That of the loss of numbers."""
+        return cast("Any", self.base).reduction
+
+    @reduction.setter
+    def reduction(self, how: str) -> None:
+        cast("Any", self.base).reduction = how
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        std = self.std.to(pred.device)
+        return self.base(pred / std, target.reshape(pred.shape) / std)
 
 
 class SeveralLosses(nn.Module):

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wiggly.errors import ArgumentError, DependencyError, ModelError
-from wiggly.tabular.parts import Embeddings, Numbers, Outputs, Range
+from wiggly.tabular.parts import Embeddings, Levels, Numbers, Outputs, Range
 
 __all__ = ["TabMModel", "TableModel", "TabularModel", "build_model", "emb_sz_rule", "model_config"]
 
@@ -43,10 +43,12 @@ class TableModel(nn.Module):
         n_cont: Numbers.
         n_out: Outputs; a list has those of each target.
         y_range: Least and largest output.
-        scaled: See `Outputs`.
+        scaled: See `Outputs`, as for `bounded`.
+        bounded: See there.
         num_embeddings: "linear", "periodic" or "piecewise" vectors of numbers; None takes them as they are.
         num_width: Numbers in such a vector.
         bins: Borders of the pieces; see `Numbers`.
+        levels: Values of numbers that get a vector each; see `Levels`.
         embed_std: Standard deviation of the categories' first vectors.
 
     Attributes:
@@ -63,9 +65,11 @@ class TableModel(nn.Module):
         n_out: int | Sequence[int],
         y_range: Range | None,
         scaled: bool,
+        bounded: bool,
         num_embeddings: str | None,
         num_width: int,
         bins: Bins | None,
+        levels: Bins | None,
         embed_std: float,
     ) -> None:
         super().__init__()
@@ -76,8 +80,11 @@ class TableModel(nn.Module):
         self.numbers: nn.Module = nn.Identity()
         if num_embeddings is not None and n_cont:
             self.numbers = Numbers(num_embeddings, n_cont, num_width, bins)
-        self.outputs = Outputs(counts, y_range, scaled)
+        known = [v if isinstance(v, int) else len(v) for v in levels or ()]
+        self.levels = Levels(levels, embed_std) if levels is not None and any(known) else None
+        self.outputs = Outputs(counts, y_range, scaled, bounded)
         self.n_cont, self.n_features = n_cont, self.embeds.width + getattr(self.numbers, "width", n_cont)
+        self.n_features += 0 if self.levels is None else sum(self.levels.widths)
         self.config: dict[str, Any] = {
             "arch": self.arch,
             "emb_szs": [[int(n), int(width)] for n, width in emb_szs],
@@ -85,16 +92,20 @@ class TableModel(nn.Module):
             "n_out": counts[0] if len(counts) == 1 else counts,
             "y_range": None if y_range is None else [float(bound) for bound in y_range],
             "scaled": scaled,
+            "bounded": self.outputs.bounded,
             "num_embeddings": num_embeddings,
             "num_width": num_width,
             "bins": None if bins is None else [b if isinstance(b, int) else len(b) - 1 for b in bins],
+            "levels": known if self.levels is not None else None,
             "embed_std": embed_std,
         }
 
     def features(self, cats: Tensor, conts: Tensor) -> Tensor:
         """A row of numbers for each row of the table."""
         parts = [self.embeds(cats)] if len(self.embeds) else []
-        return torch.cat([*parts, self.numbers(conts)], dim=1) if self.n_cont else parts[0]
+        parts += [self.numbers(conts)] if self.n_cont else []
+        parts += [] if self.levels is None else [self.levels(conts)]
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
 
 class TabularModel(TableModel):
@@ -113,9 +124,11 @@ class TabularModel(TableModel):
         bn_cont: Batch norm of the numbers, unless they are embedded.
         lin_first: Linear, ReLU, norm, dropout; False: norm, dropout, linear, ReLU.
         scaled: Predict numbers as `mean + std * output`; see `Outputs`.
+        bounded: Hold them in evaluation near those of training; see `Outputs`.
         num_embeddings: "linear", "periodic" or "piecewise" vectors of numbers; None takes them as they are.
         num_width: Numbers in such a vector.
         bins: Borders of the pieces; see `Numbers`.
+        levels: Values of numbers that get a vector each; see `Levels`.
         embed_std: Standard deviation of the categories' first vectors.
 
     Example:
@@ -143,12 +156,26 @@ class TabularModel(TableModel):
         bn_cont: bool = True,
         lin_first: bool = True,
         scaled: bool = False,
+        bounded: bool = False,
         num_embeddings: str | None = None,
         num_width: int = 16,
         bins: Bins | None = None,
+        levels: Bins | None = None,
         embed_std: float = 0.01,
     ) -> None:
-        super().__init__(emb_szs, n_cont, n_out, y_range, scaled, num_embeddings, num_width, bins, embed_std)
+        super().__init__(
+            emb_szs,
+            n_cont,
+            n_out,
+            y_range,
+            scaled,
+            bounded,
+            num_embeddings,
+            num_width,
+            bins,
+            levels,
+            embed_std,
+        )
         drops = [float(ps)] * len(layers) if isinstance(ps, int | float) else [float(p) for p in ps]
         if len(drops) != len(layers):
             raise ArgumentError(
@@ -178,7 +205,9 @@ class TabularModel(TableModel):
 
     def features(self, cats: Tensor, conts: Tensor) -> Tensor:
         parts = [self.embed_drop(self.embeds(cats))] if len(self.embeds) else []
-        return torch.cat([*parts, self.numbers(self.bn_cont(conts))], dim=1) if self.n_cont else parts[0]
+        parts += [self.numbers(self.bn_cont(conts))] if self.n_cont else []
+        parts += [] if self.levels is None else [self.embed_drop(self.levels(conts))]
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
     def forward(self, cats: Tensor, conts: Tensor) -> Any:
         return self.outputs(self.layers(self.features(cats, conts)))
@@ -209,9 +238,11 @@ class TabMModel(TableModel):
         members: How many.
         dropout: After each hidden layer.
         scaled: Predict numbers as `mean + std * output`; see `Outputs`.
+        bounded: Hold them in evaluation near those of training; see `Outputs`.
         num_embeddings: "linear", "periodic" or "piecewise" vectors of numbers; None takes them as they are.
         num_width: Numbers in such a vector.
         bins: Borders of the pieces; see `Numbers`.
+        levels: Values of numbers that get a vector each; see `Levels`.
         embed_std: Standard deviation of the categories' first vectors.
 
     Raises:
@@ -238,12 +269,26 @@ class TabMModel(TableModel):
         members: int = 16,
         dropout: float = 0.25,
         scaled: bool = False,
+        bounded: bool = False,
         num_embeddings: str | None = "piecewise",
         num_width: int = 16,
         bins: Bins | None = None,
+        levels: Bins | None = None,
         embed_std: float = 0.2,
     ) -> None:
-        super().__init__(emb_szs, n_cont, n_out, y_range, scaled, num_embeddings, num_width, bins, embed_std)
+        super().__init__(
+            emb_szs,
+            n_cont,
+            n_out,
+            y_range,
+            scaled,
+            bounded,
+            num_embeddings,
+            num_width,
+            bins,
+            levels,
+            embed_std,
+        )
         if not layers or len(set(layers)) != 1:
             raise ArgumentError(
                 "`layers` of TabM must be one or several of the same width",
@@ -259,6 +304,7 @@ class TabMModel(TableModel):
         embedded = num_embeddings is not None and bool(n_cont)
         # A member's first scales are drawn once for all numbers of a column.
         widths = [width for _, width in emb_szs] + [num_width if embedded else 1] * n_cont
+        widths += [] if self.levels is None else self.levels.widths
         self.view = tabm.EnsembleView(k=members)
         self.backbone = tabm.make_tabm_backbone(
             d_in=self.n_features,

@@ -9,14 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from wiggly.errors import ArgumentError, DependencyError
 
-__all__ = ["Embeddings", "Numbers", "Outputs", "Range", "bins_of"]
+__all__ = ["Embeddings", "Levels", "Numbers", "Outputs", "Range", "bins_of", "levels_of"]
 
 Range = tuple[float, float]
 
@@ -24,6 +24,8 @@ Range = tuple[float, float]
 FEW = 1 << 18
 KINDS = ("linear", "periodic", "piecewise")
 FEWEST = 16  # rows of a piece, where there are enough
+SLACK = 1e-6  # between equal numbers; those of a column have standard deviation 1
+USUAL = 5  # rows that must have a value for it to get a vector of its own
 MOST_ROWS = 1 << 20  # from which quantiles are taken; torch.quantile refuses more than 2 ** 24
 
 
@@ -121,6 +123,9 @@ def _splits(column: Tensor, target: Tensor, n_bins: int) -> Tensor:
 class Numbers(nn.Module):
     """Vectors of numbers, by the modules of rtdl_num_embeddings.
 
+    With "piecewise", numbers beyond those of training count as the outermost of them, as they do for trees,
+    so that a slip of the hand (an age of 999) is not followed into the distance.
+
     Args:
         kind: "linear" (with ReLU), "periodic" or "piecewise" (linear between the borders).
         n: Columns.
@@ -136,6 +141,8 @@ class Numbers(nn.Module):
         >>> Numbers("linear", 3, 8)(torch.zeros(2, 3)).shape
         torch.Size([2, 24])
     """
+
+    ends: Tensor
 
     def __init__(
         self, kind: str, n: int, width: int = 16, bins: Sequence[Tensor | int] | None = None
@@ -162,11 +169,88 @@ class Numbers(nn.Module):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of a column with one piece, which is meant
                 self.vectors = rtdl.PiecewiseLinearEmbeddings(borders, width, activation=False, version="B")
-        self.width = n * width
+        self.width, self.bounded = n * width, kind == "piecewise"
+        if self.bounded:
+            ends = [torch.zeros(2) if isinstance(b, int) else b[[0, -1]] for b in bins or ()]
+            self.register_buffer("ends", torch.stack(ends, dim=1))
 
     def forward(self, conts: Tensor) -> Tensor:
         """Vectors side by side, `(n, m * width)`."""
+        if self.bounded:
+            conts = conts.clamp(self.ends[0], self.ends[1])
         return self.vectors(conts).flatten(1)
+
+
+def levels_of(conts: Tensor, most: int = 200) -> list[Tensor]:
+    """The values of each column of numbers that has few: those seen at least five times. None of others.
+
+
+    Args:
+        conts: Numbers of the training rows, `(n, m)`.
+        most: Different values that a column may have.
+
+    Example:
+        >>> levels_of(torch.tensor([[0.0, 1.0], [2.0, 2.0]] * 5 + [[9.0, 3.0]]), 2)
+        [tensor([]), tensor([])]
+        >>> levels_of(torch.tensor([[0.0, 1.0], [2.0, 2.0]] * 5 + [[9.0, 2.0]]), 2)
+        [tensor([]), tensor([1., 2.])]
+    """
+    every = -(-len(conts) // MOST_ROWS)
+    found: list[Tensor] = []
+    for column in conts[::every].cpu().unbind(1):
+        values, counts = column.unique(return_counts=True)
+        usual = values[counts >= USUAL]
+        found.append(usual if len(values) <= most and len(usual) > 1 else column[:0])
+    return found
+
+
+class Levels(nn.Module):
+    """A vector for each value of the columns that have few, such as ages in years: one step may matter more
+    than what lies beside it. Values without a vector share one.
+
+    Args:
+        values: Of each column, sorted, or how many there are if weights are to be loaded; none leaves the
+            column out.
+        std: Standard deviation of the first vectors.
+
+    Attributes:
+        widths: Of the vectors, of the columns that have some.
+
+    Example:
+        >>> levels = Levels([torch.tensor([0.0, 1.0, 5.0]), torch.zeros(0)])
+        >>> vectors = levels(torch.tensor([[1.0, 7.0], [2.0, 7.0], [9.0, 7.0]]))
+        >>> vectors.shape, bool(vectors[0].any()), bool(vectors[1:].any())
+        (torch.Size([3, 3]), True, False)
+    """
+
+    values: Tensor
+    columns: Tensor
+
+    def __init__(self, values: Sequence[Tensor | int], std: float = 0.01) -> None:
+        super().__init__()
+        counts = [v if isinstance(v, int) else len(v) for v in values]
+        used = [column for column, n in enumerate(counts) if n]
+        known = torch.full((len(used), max(counts)), torch.inf)  # columns with fewer are filled up
+        for row, column in enumerate(used):
+            own = values[column]
+            if isinstance(own, Tensor):
+                known[row, : len(own)] = own
+        self.register_buffer("values", known)
+        self.register_buffer("columns", torch.tensor(used, dtype=torch.int64), persistent=False)
+        # The width that categories have, see `models.emb_sz_rule`; the first vector is for all other values.
+        self.widths = [min(600, round(1.6 * (counts[column] + 1) ** 0.56)) for column in used]
+        sizes = [(counts[column] + 1, width) for column, width in zip(used, self.widths, strict=True)]
+        self.embeds = Embeddings(sizes, std)
+        with torch.no_grad():  # where training has no other values it stays 0
+            for table in self.embeds.children():
+                cast("nn.Embedding", table).weight[0] = 0
+
+    def forward(self, conts: Tensor) -> Tensor:
+        """Vectors side by side, `(n, sum of widths)`."""
+        own = conts.index_select(1, self.columns)[:, :, None]
+        codes = (own >= self.values - SLACK).sum(2)
+        is_known = ((own - self.values).abs() <= SLACK).any(2)
+        return self.embeds(codes * is_known)
 
 
 class Outputs(nn.Module):
@@ -177,21 +261,35 @@ class Outputs(nn.Module):
         y_range: Least and largest number; None leaves them free.
         scaled: Whether numbers are predicted as `mean + std * output`, with statistics of the training rows,
             so that a network whose first outputs are about 0 has not to find the way to 200,000.
+        bounded: Whether, in evaluation, scaled numbers are held between `low` and `high`.
     """
 
     mean: Tensor
     std: Tensor
+    low: Tensor
+    high: Tensor
 
-    def __init__(self, counts: Sequence[int], y_range: Range | None = None, scaled: bool = False) -> None:
+    def __init__(
+        self,
+        counts: Sequence[int],
+        y_range: Range | None = None,
+        scaled: bool = False,
+        bounded: bool = False,
+    ) -> None:
         super().__init__()
         if y_range is not None and not y_range[0] < y_range[1]:
             raise ArgumentError(
                 "`y_range` must be the least and the largest prediction", f"it is {y_range}", "E.g. (0, 5.5)."
             )
         self.counts, self.y_range, self.scaled = list(counts), y_range, scaled
+        self.bounded = scaled and bounded
         if scaled:
             self.register_buffer("mean", torch.zeros(sum(counts)))
             self.register_buffer("std", torch.ones(sum(counts)))
+        if self.bounded:
+            farthest = torch.finfo(torch.float32).max
+            self.register_buffer("low", torch.full((sum(counts),), -farthest))
+            self.register_buffer("high", torch.full((sum(counts),), farthest))
 
     def forward(self, out: Tensor) -> Any:
         """A tensor `(..., n_out)`, or a tuple of one for each of several targets."""
@@ -200,4 +298,6 @@ class Outputs(nn.Module):
             out = torch.sigmoid(out) * (high - low) + low
         elif self.scaled:
             out = torch.addcmul(self.mean, out, self.std)
+        if self.bounded and not self.training:  # in training a gradient must lead back
+            out = out.clamp(self.low, self.high)
         return out if len(self.counts) == 1 else out.split(self.counts, dim=-1)

@@ -6,7 +6,6 @@ columns, and of each whole arrays. Nothing is written to the user's table. Read 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -19,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wiggly.data.vocab import is_missing
-from wiggly.errors import ArgumentError, DataError, DependencyError, StorageError
+from wiggly.errors import ArgumentError, DataError
+from wiggly.tabular.files import read_table
 
 __all__ = [
     "Codes",
@@ -30,8 +30,8 @@ __all__ = [
     "factorised",
     "numbers_of",
     "plain_value",
-    "read_csv",
     "rows_as_frame",
+    "typed",
 ]
 
 Frame = nw.DataFrame[Any]
@@ -40,6 +40,7 @@ Integers = npt.NDArray[np.int64]
 # Of float32, in which the model computes; what is beyond would be infinite there.
 LARGEST = float(np.finfo(np.float32).max)
 EPOCH = datetime(1970, 1, 1)
+LISTED = 12  # columns in a message
 
 
 def as_frame(source: Any) -> Frame:
@@ -47,7 +48,7 @@ def as_frame(source: Any) -> Frame:
 
     Args:
         source: A pandas, polars (also lazy) or pyarrow table, a mapping of columns, or the path of a `.csv`
-            or `.parquet` file.
+            or `.parquet` file, of a folder of parquet files, or their pattern (`rows/*.parquet`).
 
     Raises:
         DataError: It is no table, or two columns have the same name.
@@ -60,9 +61,7 @@ def as_frame(source: Any) -> Frame:
     if isinstance(source, (str, Path)):
         source = read_table(Path(source))
     if isinstance(source, Mapping):
-        import pandas as pd
-
-        source = pd.DataFrame(dict(source))
+        source = _frame_of_columns(source)
     try:
         frame: Any = nw.from_native(source)
     except nw.exceptions.DuplicateError as error:
@@ -90,48 +89,17 @@ def as_frame(source: Any) -> Frame:
     return frame
 
 
-def read_table(path: Path) -> Any:
-    """The table in a CSV or parquet file; blanks after a comma are no part of a value."""
-    if not path.exists():
-        raise StorageError("the file of a table must exist", f"there is no '{path}'", "Check the path.")
-    if path.suffix in (".parquet", ".pq"):
-        try:
-            import pyarrow.parquet as pq
-        except ImportError as error:
-            raise DependencyError(
-                "parquet files need pyarrow", "it is not installed", 'Install "wiggly[stream]".'
-            ) from error
-        return pq.read_table(path)
-    return read_csv(path)
-
-
-def read_csv(path: Path, skipinitialspace: bool = True, texts: Sequence[str] = ()) -> Any:
-    """The pandas table in a CSV file.
-
-    Args:
-        path: The file.
-        skipinitialspace: Whether blanks after a comma are no part of the value.
-        texts: Columns that hold texts, even if all of them look like numbers.
-
-    Raises:
-        StorageError: It is not there, or cannot be read.
-        DataError: It is no CSV file.
-    """
+def _frame_of_columns(columns: Mapping[Any, Any]) -> Any:
     import pandas as pd
 
-    if not path.exists():
-        raise StorageError("the file of a table must exist", f"there is no '{path}'", "Check the path.")
-    dtype: Any = dict.fromkeys(texts, str)
     try:
-        return pd.read_csv(path, skipinitialspace=skipinitialspace, dtype=dtype)
-    except OSError as error:
-        why = f"'{path}' cannot: {error.strerror}"
-        raise StorageError("the file of a table must be one that can be read", why, "Check it.") from error
-    except ValueError as error:  # pandas' own errors and those of decoding are of this kind
+        return pd.DataFrame(dict(columns))
+    except ValueError as error:
+        sizes = {name: len(values) for name, values in columns.items() if hasattr(values, "__len__")}
         raise DataError(
-            "a CSV file must have a line of column names and as many values in each row, in UTF-8",
-            f"'{path}' cannot be read: {' '.join(str(error).split()):.200}",
-            "Mend the file, or read it with pandas and pass the table.",
+            "the columns of a table must have as many values each",
+            f"they have {sizes}" if sizes else f"they are single values: {list(columns)}",
+            "Pass a list for each column, all of the same length.",
         ) from error
 
 
@@ -179,7 +147,15 @@ def _frame_of_rows(rows: list[Any]) -> Any:
 def _typed(values: list[Any]) -> Any:
     import pandas as pd
 
-    return pd.Series(values, dtype=object).infer_objects()
+    return typed(pd.Series(values, dtype=object))
+
+
+def typed(column: Any) -> Any:
+    """A pandas column of objects with the type of its values."""
+    try:
+        return column.infer_objects()
+    except UnicodeEncodeError:  # half a character, as in names of files, which pandas' texts cannot hold
+        return column
 
 
 @dataclass(frozen=True)
@@ -353,11 +329,15 @@ def _checked(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> Number
 
 def _checked_objects(column: nw.Series[Any], missing: npt.NDArray[np.bool_]) -> Numbers:
     found: list[Any] = []
+    infinite = np.zeros(len(column), dtype=bool)
     for row, value in enumerate(column.to_list()):
         number = None if missing[row] else _number(value)
-        if number is not None and not missing[row]:
+        if number is not None and abs(number) > LARGEST:
+            missing[row] = infinite[row] = True
+            found.append(0)
+        elif number is not None:
             found.append(number)
-        elif missing[row] or is_missing(plain_value(value)):
+        elif missing[row] or _is_none(value):
             missing[row] = True
             found.append(0)
         else:
@@ -368,8 +348,12 @@ def _checked_objects(column: nw.Series[Any], missing: npt.NDArray[np.bool_]) -> 
             )
     whole = all(type(value) is int for value in found)
     if whole and any(abs(value) >= 2**63 for value in found):
-        return Numbers(np.array(found, dtype=object), missing, np.zeros(len(found), dtype=bool))
-    return _checked(np.array(found, dtype=np.int64 if whole else np.float64), missing)
+        return Numbers(np.array(found, dtype=object), missing, infinite)
+    return Numbers(np.array(found, dtype=np.int64 if whole else np.float64), missing, infinite)
+
+
+def _is_none(value: Any) -> bool:
+    return is_missing(plain_value(value)) or (isinstance(value, Decimal) and value.is_nan())
 
 
 def _number(value: Any) -> int | float | None:
@@ -380,7 +364,7 @@ def _number(value: Any) -> int | float | None:
     if isinstance(value, (int, float)):
         return None if value != value else value
     if isinstance(value, Decimal):
-        return float(value) if math.isfinite(value) else None
+        return None if value.is_nan() else float(value)
     if isinstance(value, datetime):
         return value.timestamp() if value.tzinfo else (value - EPOCH).total_seconds()
     return value.total_seconds() if isinstance(value, timedelta) else None
@@ -392,13 +376,22 @@ def check_columns(frame: Frame, names: Sequence[str], what: str) -> None:
     Raises:
         ArgumentError: One is missing; the message has the nearest ones.
     """
-    import difflib
-
     for name in names:
         if name not in frame.columns:
-            near = difflib.get_close_matches(str(name), frame.columns, 3, 0.5) or frame.columns[:6]
             raise ArgumentError(
-                f"{what} must be columns of the table",
+                f"{what} must be among the columns of the table",
                 f"there is no {name!r}",
-                f"Nearest: {', '.join(near) or '-'}.",
+                _nearest(str(name), frame.columns),
             )
+
+
+def _nearest(name: str, columns: Sequence[str]) -> str:
+    """Which columns may be meant; where none is like it, which there are."""
+    import difflib
+
+    by_small = {column.lower(): column for column in reversed(columns)}
+    near = difflib.get_close_matches(name.lower(), by_small, 3, 0.6)
+    if near:
+        return f"Nearest: {', '.join(by_small[small] for small in near)}."
+    more = f", and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
+    return f"The columns are {', '.join(columns[:LISTED]) or '-'}{more}."

@@ -1,10 +1,11 @@
 """Tables for a person: HTML in notebooks, text elsewhere.
 
-In: a pandas table. Out: something on the screen. Read next: `loaders.py`.
+In: a pandas table. Out: something on the screen, no wider than it. Read next: `loaders.py`.
 """
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 __all__ = ["show_table"]
@@ -23,7 +24,31 @@ def show_table(table: Any) -> None:
 
         display(HTML(table.to_html(index=False, float_format=_short)))
         return
-    print(table.to_string(index=False, max_colwidth=30, float_format=_short))
+    width = shutil.get_terminal_size(fallback=(120, 24)).columns
+    print("\n\n".join(_blocks(table, width)))
+
+
+def _blocks(table: Any, width: int) -> list[str]:
+    """The table as text, below each other as many columns as fit side by side; each opens with a number per
+    row where there are several."""
+
+    def text(names: list[int], index: bool) -> str:
+        return str(table.iloc[:, names].to_string(index=index, max_colwidth=30, float_format=_short))
+
+    whole = text(list(range(table.shape[1])), False)
+    if _width(whole) <= width:
+        return [whole]
+    table, found, names = table.reset_index(drop=True), list[str](), list[int]()
+    for column in range(table.shape[1]):
+        if names and _width(text([*names, column], True)) > width:
+            found.append(text(names, True))
+            names = []
+        names.append(column)
+    return [*found, text(names, True)]
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.splitlines()), default=0)
 
 
 def _short(number: float) -> str:

@@ -6,10 +6,11 @@ many rows there are. Read next: `streaming.py`, which fits the encoder in one su
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ import torch
 from torch import Tensor
 
 from wiggly.data.order import WHOLE, Ordered, Part, share_of
-from wiggly.errors import DataError, DependencyError, StorageError
+from wiggly.errors import ArgumentError, DataError, LabelError, StorageError
 from wiggly.records import Batch
 from wiggly.tabular.encoder import Columns, TableEncoder
+from wiggly.tabular.files import Cells, is_pandas_index, open_parquet, parquet_files, with_folders
 from wiggly.tabular.reading import Frame, as_frame
 from wiggly.tabular.surprises import Surprises
 from wiggly.tabular.targets import Targets
@@ -41,51 +43,70 @@ class RowGroup:
         index: Number of the group in it.
         first: Position of its first row among all rows of all files.
         rows: How many.
+        cells: The columns that the names of its folders give.
     """
 
     file: Path
     index: int
     first: int
     rows: int
+    cells: Cells
 
 
 class RowGroups:
     """The row groups of parquet files, in order.
 
     Args:
-        files: A file, a folder of them, or a list.
+        files: A file, a folder of them (names such as `year=2024` of folders in it are columns), a pattern,
+            or a list.
+
+    Attributes:
+        files: All of them.
+        groups: Their row groups, in order.
+        columns: Names of the columns.
 
     Raises:
+        ArgumentError: They are no paths.
         StorageError: There is none.
+        DataError: One cannot be read, or has other columns.
         DependencyError: pyarrow is not installed.
     """
 
     def __init__(self, files: Any) -> None:
-        found = [Path(files)] if isinstance(files, (str, Path)) else [Path(file) for file in files]
-        if len(found) == 1 and found[0].is_dir():
-            found = sorted(found[0].glob("*.parquet"))
-        missing = next((file for file in found if not file.exists()), None)
-        if missing is not None or not found:
-            raise StorageError(
-                "there must be at least 1 parquet file",
-                f"there is no '{missing or files}'",
-                "Check the path.",
+        sources = [files] if isinstance(files, (str, Path)) else files
+        if not isinstance(sources, Sequence) or not all(isinstance(s, (str, Path)) for s in sources):
+            raise ArgumentError(
+                "`files` must be the path of a parquet file, of a folder or a pattern, or a list of paths",
+                f"it is a {type(files).__name__}",
+                "Use `from_df` for a table in memory.",
             )
-        self.files = found
+        found = [pair for source in sources for pair in parquet_files(source)]
+        if not found:
+            raise StorageError("there must be at least 1 parquet file", "the list is empty", "Name some.")
+        self.files = [file for file, _ in found]
         self.groups: list[RowGroup] = []
-        for file in found:
-            meta = _parquet(file).metadata
-            for index in range(meta.num_row_groups):
-                rows = meta.row_group(index).num_rows
-                self.groups.append(RowGroup(file, index, len(self), rows))
+        for file, cells in found:
+            opened = open_parquet(file)
+            self._check_names(file, [*opened.schema_arrow.names, *cells])
+            for index in range(opened.metadata.num_row_groups):
+                rows = opened.metadata.row_group(index).num_rows
+                self.groups.append(RowGroup(file, index, len(self), rows, cells))
 
     def __len__(self) -> int:
         return self.groups[-1].first + self.groups[-1].rows if self.groups else 0
 
-    @cached_property
-    def columns(self) -> list[str]:
-        """Names of the columns."""
-        return list(_parquet(self.files[0]).schema_arrow.names)
+    def _check_names(self, file: Path, names: Sequence[str]) -> None:
+        here = [name for name in dict.fromkeys(names) if not is_pandas_index(name)]
+        if file == self.files[0]:
+            self.columns = here
+        other = sorted(set(here) ^ set(self.columns))
+        if other:
+            raise DataError(
+                "all parquet files must have the same columns",
+                f"{other[0]!r} is in '{file if other[0] in here else self.files[0]}' and not in"
+                f" '{self.files[0] if other[0] in here else file}'",
+                "Write them again with the same columns, or name the files that have them.",
+            )
 
     def read(self, group: RowGroup, columns: Sequence[str], rows: Any = None) -> Frame:
         """Rows of a group.
@@ -95,23 +116,37 @@ class RowGroups:
             columns: Names of the columns that are read.
             rows: Which, counted within the group; None for all.
         """
-        table = _parquet(group.file).read_row_group(group.index, columns=list(columns))
+        wanted = [name for name in columns if name not in group.cells]
+        opened = open_parquet(group.file)
+        try:
+            table = opened.read_row_group(group.index, columns=wanted)
+        except (OSError, ValueError) as error:
+            raise DataError(
+                "a parquet file must be readable",
+                f"row group {group.index} of '{group.file}' is not: {error!s:.200}",
+                "Write the file again.",
+            ) from error
+        table = with_folders(table, {k: v for k, v in group.cells.items() if k in columns})
         return as_frame(table if rows is None else table.take(rows))
 
+    @contextmanager
+    def telling(self, group: RowGroup, rows: Positions) -> Generator[None]:
+        """A block whose errors name the file, and the row as it is counted there.
 
-def _parquet(file: Path) -> Any:
-    try:
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise DependencyError(
-            "parquet files need pyarrow", "it is not installed", 'Install "wiggly[stream]".'
-        ) from error
-    try:
-        return pq.ParquetFile(file, memory_map=False)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            "a parquet file must be readable", f"'{file}' is not: {error}", "Write it again."
-        ) from error
+        Args:
+            group: That is read.
+            rows: Which rows of it.
+        """
+        first = group.first - next(g.first for g in self.groups if g.file == group.file)
+        try:
+            yield
+        except (DataError, LabelError) as error:
+
+            def moved(match: re.Match[str]) -> str:
+                return f"row {first + int(rows[int(match[1])])}"
+
+            received = re.sub(r"\brow (\d+)", moved, error.received)
+            raise type(error)(error.rule, f"in '{group.file}' {received}", error.fix) from error
 
 
 @dataclass(frozen=True)
@@ -163,10 +198,13 @@ class StreamDataset:
         parts: list[tuple[Tensor, ...]] = []
         for number in groups:
             group = self.groups.groups[number]
-            columns = Columns(self.groups.read(group, names, self.taken.rows(group)))
-            encoded = self.encoder.encode(columns)
+            rows = self.taken.rows(group)
+            columns = Columns(self.groups.read(group, names, rows))
+            with self.groups.telling(group, rows):
+                encoded = self.encoder.encode(columns)
+                targets = self.targets.encode(columns)
             self.surprises.add(encoded.surprises)
-            parts.append((encoded.cats, encoded.conts, *self.targets.encode(columns)))
+            parts.append((encoded.cats, encoded.conts, *targets))
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     def positions(self, groups: Sequence[int]) -> Positions:

@@ -25,15 +25,16 @@ from wiggly.tabular.encoder import Columns, TableEncoder
 from wiggly.tabular.fields import CategoryColumn, NumberColumn, check_fill, kind_of, on_grid
 from wiggly.tabular.loaders import TabularDataLoaders
 from wiggly.tabular.procs import Procs, as_procs
-from wiggly.tabular.reading import Numbers, check_columns, rows_as_frame
+from wiggly.tabular.reading import Numbers, as_frame, check_columns, rows_as_frame
 from wiggly.tabular.stream import RowGroups, StreamDataset, TableStream, Taken
 from wiggly.tabular.table import TabularPandas
-from wiggly.tabular.targets import Targets, made_targets
+from wiggly.tabular.targets import Targets, fit_labels, made_targets
 
 __all__ = ["Sums", "stream_table"]
 
 SAMPLE = 200_000  # training rows that medians are taken from; all, if there are no more
-FIRST_ROWS = 100_000  # rows by which kinds are inferred and columns are checked
+SOME_ROWS = 100_000  # rows by which kinds are inferred and columns are checked
+SOME_GROUPS = 16  # that these rows come from
 
 
 class Sums:
@@ -117,14 +118,14 @@ def stream_table(
         raise DataError("there must be at least 2 rows", f"there are {len(groups)}", "Pass more rows.")
     seed = int(torch.randint(2**31, ())) if seed is None else seed
     sides, plan = [Taken(valid_pct, seed, valid) for valid in (False, True)], None
-    first = _first_rows(groups)
-    targets = made_targets(first, y_names, y_block)
+    some = _some_rows(groups)
+    targets = made_targets(some, y_names, y_block)
     if edits is not None:
         groups, sides, plan = edited_groups(groups, sides, targets, edits)
         plan.warn()
-    kinds = infer_kinds(first, cat_names, cont_names, targets.columns)
+    kinds = infer_kinds(some, cat_names, cont_names, targets.columns)
     encoder = _fit(groups, sides[0], kinds.categories, kinds.numbers, targets, as_procs(procs))
-    notes = check_fitted(first, encoder, targets, range(len(first)))
+    notes = check_fitted(some, encoder, targets, range(len(some)))
     inferred = cat_names is None and cont_names is None
     for line in filter(None, [str(kinds) if inferred else "", targets.note, *notes] if verbose else []):
         print(line)
@@ -139,17 +140,31 @@ def stream_table(
         TableStream(train, bs, shuffle, drop_last=shuffle, seed=seed, buffer_rows=buffer_rows),
         TableStream(valid, val_bs or bs, seed=seed, buffer_rows=buffer_rows),
     )
-    table = TabularPandas.of_parts(first.frame.head(1000), encoder, targets, kinds, notes)
+    table = TabularPandas.of_parts(some.frame.head(1000), encoder, targets, kinds, notes)
     summary = None if plan is None else plan.summary()
     source, split = f"{len(groups.files)} parquet files, '{groups.files[0]}'", f"{valid_pct:.0%} of the rows"
     recipe = Recipe(source, split, edits=summary)
     return TabularDataLoaders(*loaders, table, path, device, recipe=recipe)
 
 
-def _first_rows(groups: RowGroups) -> Columns:
-    """The first rows as a table."""
-    frame = groups.read(groups.groups[0], groups.columns)
-    return Columns(frame.head(FIRST_ROWS))
+def _some_rows(groups: RowGroups) -> Columns:
+    """Rows from the whole length of the files, as a table: of files sorted by a column, the first rows would
+    hold a single value of it."""
+    import pyarrow as pa
+
+    full = [group for group in groups.groups if group.rows]
+    chosen = [full[k] for k in np.unique(np.linspace(0, len(full) - 1, SOME_GROUPS).astype(int))]
+    each = SOME_ROWS // len(chosen)
+    tables: list[Any] = []
+    for group in chosen:
+        rows = np.unique(np.linspace(0, group.rows - 1, min(each, group.rows)).astype(np.int64))
+        tables.append(groups.read(group, groups.columns, rows).to_native())
+    try:
+        return Columns(as_frame(pa.concat_tables(tables, promote_options="permissive")))
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "a column must have the same type in all parquet files", f"{error}", "Write them again."
+        ) from error
 
 
 def _fit(
@@ -172,16 +187,21 @@ def _fit(
     ordered: dict[str, list[Any]] = {}
     sums = {name: Sums(SAMPLE / len(groups), taken.seed) for name in cont_names}
     for group in groups.groups:
-        columns = Columns(groups.read(group, names, taken.rows(group)))
-        for name, values in distinct.items():
-            found = columns.codes(name)
-            values.update(dict.fromkeys(found.values))
-            if found.ordered is not None:
-                ordered[name] = found.ordered
-        for name, sum_ in sums.items():
-            sum_.add(columns.frame[name].dtype, columns.numbers(name))
+        rows = taken.rows(group)
+        columns = Columns(groups.read(group, names, rows))
+        with groups.telling(group, rows):
+            for name, values in distinct.items():
+                found = columns.codes(name)
+                values.update(dict.fromkeys(found.values))
+                if found.ordered is not None:
+                    ordered[name] = found.ordered
+            for name, sum_ in sums.items():
+                sum_.add(columns.frame[name].dtype, columns.numbers(name))
     for names_, block in zip(targets.names, targets.blocks, strict=True):
-        block.fit(list(distinct[names_[0]]) if names_[0] in labelled else [[0.0] * len(names_)])
+        if names_[0] in labelled:
+            fit_labels(block, names_[0], list(distinct[names_[0]]))
+        else:
+            block.fit([[0.0] * len(names_)])
     empty = np.empty(0, dtype=np.int64)
     categories = [_category(name, list(distinct[name]), ordered.get(name), empty) for name in cat_names]
     return TableEncoder.with_flags(categories, [sums[name].column(name, procs) for name in cont_names])

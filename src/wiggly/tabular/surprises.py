@@ -18,6 +18,7 @@ class Surprises:
         unseen: Values that no training row had; they are `#na#`.
         missing: Numbers missing in a column that had all in training; they are the fill.
         infinite: Infinite numbers, or such beyond float32; they count as missing.
+        types: Not counted: of a column of which all values are unseen, how their type differs.
 
     Example:
         >>> found = Surprises(unseen={"city": 2})
@@ -28,6 +29,7 @@ class Surprises:
     unseen: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     missing: dict[str, int] = field(default_factory=lambda: dict[str, int]())
     infinite: dict[str, int] = field(default_factory=lambda: dict[str, int]())
+    types: dict[str, str] = field(default_factory=lambda: dict[str, str]())
 
     def __bool__(self) -> bool:
         return bool(self.unseen or self.missing or self.infinite)
@@ -35,6 +37,7 @@ class Surprises:
     def __str__(self) -> str:
         lines = [
             f"{name}: {_counted(n, 'value')} not in training, taken as #na#"
+            + (f" ({self.types[name]})" if name in self.types else "")
             for name, n in self.unseen.items()
         ]
         lines += [
@@ -49,6 +52,7 @@ class Surprises:
 
     def add(self, other: Surprises) -> None:
         """Adds the counts of more rows."""
+        self.types.update(other.types)
         for mine, theirs in (
             (self.unseen, other.unseen),
             (self.missing, other.missing),

@@ -41,7 +41,7 @@ class TabularPandas:
         y_names: Column(s) to predict; None for none.
         y_block: Their block; None takes labels for what is no number and for whole numbers with two values,
             numbers for the rest.
-        splits: Positions of the training and validation rows; None trains on all.
+        splits: Positions of the training and validation rows, or a splitter; None trains on all.
         verbose: Print what was inferred.
 
     Example:
@@ -70,6 +70,8 @@ class TabularPandas:
         self.targets = Targets([], []) if y_names is None else made_targets(columns, y_names, y_block)
         self.kinds = infer_kinds(columns, cat_names, cont_names, self.targets.columns)
         n = len(columns)
+        if callable(splits):
+            splits = splits(columns.frame.to_native())
         split = Split(range(n), []) if splits is None else check_split(splits, n)
         self.encoder = TableEncoder.fit(
             columns, self.kinds.categories, self.kinds.numbers, as_procs(procs), split.train
@@ -131,7 +133,8 @@ class TabularPandas:
             df: A table with the same columns, one row, or a list of rows.
             labelled: Whether targets are read; None reads them where the table has their columns.
         """
-        frame = rows_as_frame(df)
+        empty = isinstance(df, (list, tuple)) and not df
+        frame = rows_as_frame({name: [] for name in self.encoder.column_names} if empty else df)
         made = TabularPandas.__new__(TabularPandas)
         made.__dict__.update(self.__dict__)
         made._kept = None
@@ -176,6 +179,7 @@ class TabularPandas:
         path: str | Path = ".",
         device: str | torch.device | None = None,
         seed: int | None = None,
+        wgts: Sequence[float] | None = None,
     ) -> Any:
         """`TabularDataLoaders` of the training and validation rows.
 
@@ -186,13 +190,16 @@ class TabularPandas:
             path: Folder where models are saved.
             device: Where the rows are kept; None for the best there is.
             seed: Of the order; None takes one from torch's global generator.
+            wgts: For each row of the whole table how often it is drawn for training in comparison to the
+                others, e.g. more often for a rare label; an epoch stays as long. None takes each row once.
 
         Raises:
+            ArgumentError: `wgts` are not one number per row of the table.
             DataError: There is no target, or no validation row.
         """
         from wiggly.tabular.loaders import TabularDataLoaders
 
-        return TabularDataLoaders.from_table(self, bs, val_bs, shuffle, path, device, seed)
+        return TabularDataLoaders.from_table(self, bs, val_bs, shuffle, path, device, seed, wgts=wgts)
 
     @property
     def column_names(self) -> list[str]:
@@ -370,8 +377,9 @@ class TabularPandas:
         show_table(self.decode().head(max_n))
 
     def __repr__(self) -> str:
-        n_valid = len(self) - self._n_train
-        return f"TabularPandas({self._n_train} training and {n_valid} validation rows, {self.encoder!r})"
+        n, n_valid = f"{len(self):,}", len(self) - self._n_train
+        rows = f"{self._n_train:,} training and {n_valid:,} validation rows" if n_valid else f"{n} rows"
+        return f"TabularPandas({rows}, {self.encoder!r})"
 
 
 def decoded_table(

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,11 +20,14 @@ from torch import Tensor
 from wiggly.data.blocks import Block, CategoryBlock, MultiCategoryBlock, RegressionBlock
 from wiggly.data.datasets import made_block
 from wiggly.data.vocab import MISSING, is_missing
-from wiggly.errors import ArgumentError, LabelError
+from wiggly.errors import ArgumentError, DataError, LabelError
+from wiggly.tabular.columns import has_more_values
 from wiggly.tabular.encoder import Columns
 from wiggly.tabular.reading import check_columns, plain_value
 
-__all__ = ["Targets", "made_targets"]
+__all__ = ["Targets", "fit_labels", "made_targets"]
+
+FEW_LABELS = 10  # whole numbers, of which the user may have meant labels
 
 
 @dataclass
@@ -47,8 +53,9 @@ class Targets:
         """Has the blocks learn their labels from the training rows."""
         chosen = None if rows is None else np.asarray(rows, dtype=np.int64)
         for names, block in zip(self.names, self.blocks, strict=True):
-            if isinstance(block, CategoryBlock) and len(names) == 1:
-                block.fit(_labels(columns, names[0], chosen))
+            several = isinstance(block, MultiCategoryBlock)  # a value of those is a list
+            if isinstance(block, CategoryBlock) and len(names) == 1 and not several:
+                fit_labels(block, names[0], _labels(columns, names[0], chosen))
             elif isinstance(block, RegressionBlock):
                 block.fit([[0.0] * len(names)])
             else:
@@ -64,6 +71,26 @@ class Targets:
         check_columns(columns.frame, self.columns, "targets")
         pairs = zip(self.names, self.blocks, strict=True)
         return tuple(_encoded(columns, names, block) for names, block in pairs)
+
+
+def fit_labels(block: Block, name: str, labels: Sequence[Any]) -> None:
+    """Has a block of labels learn those of a column.
+
+    Args:
+        block: The block.
+        name: Of the column.
+        labels: Those of the training rows.
+
+    Raises:
+        LabelError: There are fewer than two; the message has the column.
+    """
+    if block.needs_fit and len(labels) < 2:
+        raise LabelError(
+            "a target of labels must have at least 2 among the training rows",
+            f"{name!r} is {'always ' + repr(labels[0]) if labels else 'always missing'} there",
+            "Predict another column, or split so that both labels are in training.",
+        )
+    block.fit(labels)
 
 
 def made_targets(columns: Columns, y_names: str | Sequence[str], y_block: Any = None) -> Targets:
@@ -102,19 +129,34 @@ def made_targets(columns: Columns, y_names: str | Sequence[str], y_block: Any = 
 
 
 def _is_pair(columns: Columns, name: str) -> bool:
-    return columns.frame[name].dtype.is_integer() and len(columns.codes(name).values) <= 2
+    return columns.frame[name].dtype.is_integer() and not has_more_values(columns, name, 2)
 
 
 def _inferred(columns: Columns, name: str) -> Block:
-    number = columns.frame[name].dtype.is_numeric() and not _is_pair(columns, name)
-    return RegressionBlock(1) if number else CategoryBlock()
+    kind = columns.frame[name].dtype
+    if kind.is_integer() or kind.is_float():
+        return CategoryBlock() if _is_pair(columns, name) else RegressionBlock(1)
+    values = columns.codes(name).values
+    if values and all(isinstance(value, (datetime, timedelta)) for value in values[:100]):
+        raise DataError(
+            "a target must be labels or numbers",
+            f"{name!r} holds {'dates' if isinstance(values[0], datetime) else 'durations'}",
+            f"Make a number of it, e.g. the days since a date: (df[{name!r}] - start).dt.days.",
+        )
+    # Decimals, and whole numbers larger than 64 bits, are objects for pandas.
+    objects = isinstance(kind, nw.Object) and values and isinstance(values[0], (Decimal, int, float))
+    odd = objects and not any(isinstance(value, (str, bool)) for value in values)
+    return RegressionBlock(1) if kind.is_numeric() or odd else CategoryBlock()
 
 
 def _note(columns: Columns, name: str) -> str:
-    if not _is_pair(columns, name):
+    if not columns.frame[name].dtype.is_integer() or has_more_values(columns, name, FEW_LABELS):
         return ""
-    values = " and ".join(map(str, sorted(columns.codes(name).values)))
-    return f"{name} has the values {values}: taken as labels; y_block=RegressionBlock for numbers"
+    values = columns.codes(name).values
+    if _is_pair(columns, name):
+        two = " and ".join(map(str, sorted(values)))
+        return f"{name} has the values {two}: taken as labels; y_block=RegressionBlock for numbers"
+    return f"{name} has {len(values)} whole numbers: taken as numbers; y_block=CategoryBlock for labels"
 
 
 def _labels(columns: Columns, name: str, rows: Any) -> list[Any]:
@@ -162,7 +204,11 @@ def _categories(columns: Columns, name: str, block: CategoryBlock) -> Tensor:
             codes[place] = block.index_of(lost)
         except LabelError as error:
             row = int(np.flatnonzero(found.codes == place - 1)[0])
-            raise LabelError(error.rule, f"in row {row} of {name!r} {error.received}", error.fix) from error
+            fix = error.fix
+            if len(found.values) * 2 > len(columns):
+                many = f"{name!r} has {len(found.values):,} values in {len(columns):,} rows, hardly labels"
+                fix = f"{many}: predict another column, or make numbers of it."
+            raise LabelError(error.rule, f"in row {row} of {name!r} {error.received}", fix) from error
     return torch.from_numpy(codes[found.codes + 1])
 
 

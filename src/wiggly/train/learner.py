@@ -7,6 +7,7 @@ inherited; each other method calls the file that does the work. Read next: `fitt
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,7 @@ from wiggly.train.predicting import Predicting
 from wiggly.train.summary import Summary, briefly, summarise
 
 if TYPE_CHECKING:
+    from wiggly.apps.space.push import PushedSpace
     from wiggly.train.callbacks.activation import ActivationStats
 
 __all__ = ["Learner"]
@@ -208,11 +210,27 @@ class Learner(Predicting):
 
     # Doors to rooms above, imported on call
 
-    def export(self, fname: str | Path = "export.wiggly") -> Path:
+    def export(
+        self,
+        fname: str | Path = "export.wiggly",
+        *,
+        calibrate: bool = True,
+        wanted_accuracy: float | None = None,
+        graph: bool = True,
+        variants: Sequence[str] = (),
+        bound: float = 0.01,
+    ) -> Path:
         """Writes the bundle that anyone can predict with, at exactly the path given.
 
         Args:
             fname: The file; a relative path starts at the current folder, whatever the suffix.
+            calibrate: Fit a temperature on the validation items, so that probabilities are shares of right
+                answers; the likeliest class never changes by it.
+            wanted_accuracy: How often answers that are not "unsure" should be right, in (0, 1]; None halves
+                the errors.
+            graph: Also write the model for ONNX Runtime, which browsers run; needs "wiggly[export]".
+            variants: Smaller graphs to try: "fp16", "int8".
+            bound: By how much a variant may be worse, on validation items; 0.01 is one percentage point.
 
         Returns:
             The path of the bundle.
@@ -223,7 +241,17 @@ class Learner(Predicting):
         """
         from wiggly.bundle.export import export_bundle
 
-        return self.engine.once(lambda: export_bundle(self, Path(fname)))
+        return self.engine.once(
+            lambda: export_bundle(
+                self,
+                Path(fname),
+                calibrate=calibrate,
+                wanted_accuracy=wanted_accuracy,
+                graph=graph,
+                variants=variants,
+                bound=bound,
+            )
+        )
 
     def report(self, path: str | Path = "report.html") -> Path:
         """Writes one self-contained page about the data, the training and the errors.
@@ -240,3 +268,35 @@ class Learner(Predicting):
         from wiggly.interpret.report import write_report
 
         return self.engine.once(lambda: write_report(self, Path(path)))
+
+    def push_to_space(
+        self,
+        repo_id: str,
+        *,
+        private: bool = False,
+        static: bool = False,
+        token: str | None = None,
+        timeout: float = 1800.0,
+    ) -> PushedSpace:
+        """Makes a Hugging Face Space of the model, and proves that it answers as the model does.
+
+        Args:
+            repo_id: "user/name".
+            private: Whether only its owner sees it.
+            static: A page without a server, where the model runs in the visitor's browser.
+            token: With the right to write; None takes that of `hf auth login`, or of the variable HF_TOKEN.
+            timeout: Seconds until it must run.
+
+        Returns:
+            Where it is, and how far its answers are from the recorded ones. The address is printed, too.
+
+        Raises:
+            ArgumentError: The name is none, or there is no token.
+            BundleError: The model cannot be exported with a graph.
+            SpaceError: The name is taken, the hub refuses, the Space does not start, or says something else.
+        """
+        from wiggly.apps.space.push import push_learner
+
+        return self.engine.once(
+            lambda: push_learner(self, repo_id, private=private, static=static, token=token, timeout=timeout)
+        )

@@ -21,6 +21,12 @@ def outputs(dls: Any) -> int:
     Raises:
         ArgumentError: There is not exactly one.
     """
+    if any(block.name == "TableBlock" for block in getattr(dls, "input_blocks", ())):
+        raise ArgumentError(
+            "pictures need a network for pictures, tables one for tables",
+            "the loaders are of a table",
+            "Use tabular_learner(dls).",
+        )
     count = getattr(dls, "c", None)
     if isinstance(count, int):
         return count

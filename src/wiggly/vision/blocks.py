@@ -115,6 +115,11 @@ class ImageBlock(Block):
         return torch.from_numpy(out).permute(2, 0, 1)
 
     def encode_into(self, value: LazyImage, out: Tensor) -> None:
+        self.check_size(value, out)
+        value.write(out.permute(1, 2, 0).numpy())
+
+    def check_size(self, value: LazyImage, out: Tensor) -> None:
+        """Raises a `DataError` unless a picture is as large as its row of a batch."""
         size = (int(out.shape[1]), int(out.shape[2]))
         if value.size != size:
             raise DataError(
@@ -122,7 +127,6 @@ class ImageBlock(Block):
                 f"{value.size[0]}×{value.size[1]} came after {size[0]}×{size[1]}",
                 "Add item_tfms=Resize(224), which brings every image to one size.",
             )
-        value.write(out.permute(1, 2, 0).numpy())
 
     def allocate(self, first: Tensor, n: int) -> Tensor:
         c, h, w = first.shape

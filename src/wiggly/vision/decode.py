@@ -14,27 +14,26 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from wiggly.errors import ArgumentError, ItemError
+from wiggly.vision.plain import (
+    ORIENTATION_TAG,
+    Pixels,
+    array_pixels,
+    by_pillow,
+    check_area,
+    pil_pixels,
+    read_file,
+)
 
 __all__ = ["EncodedImage", "Pixels", "open_image", "read_file"]
-
-Pixels = npt.NDArray[Any]
 
 # The loader's threads each work on an image of their own; OpenCV's inner threads would only fight them for
 # the cores.
 cv2.setNumThreads(1)
 
-# A file of a few bytes can claim JPEG's limit of 65,535 pixels per side, 13 GB; phones reach 200 megapixels.
-LARGEST_JPEG = 500_000_000
-# Huffman coding spends at least 1 bit on 8×8 pixels; a file that claims more is cut or made to harm.
-MOST_PIXELS_PER_BYTE = 512
-HARMLESS_JPEG = 10_000_000
-
-ORIENTATION_TAG = 0x0112  # EXIF 2.32, table 4
 # EXIF 2.32: where the first row and column of the stored image belong -> how numpy brings it upright.
 _SWAPS_SIDES = {5, 6, 7, 8}
 
@@ -101,7 +100,7 @@ class EncodedImage:
             )
         except (ValueError, KeyError, MemoryError):
             # Warnings count as errors above; Pillow tells harmless ones from real damage.
-            return _by_pillow(self.data, self.name, self.channels, upright=False)
+            return by_pillow(self.data, self.name, self.channels, upright=False)
 
 
 def _reduced(height: int, width: int, min_height: float, min_width: float) -> tuple[int, int]:
@@ -147,26 +146,14 @@ def open_image(source: Any, channels: int = 3, name: str = "") -> EncodedImage:
         return _open_bytes(bytes(source), channels, name or "an image given as bytes")
     if isinstance(source, Image.Image):
         name = name or str(getattr(source, "filename", "") or "a PIL image")
-        return _from_array(_pil_pixels(source, name, channels), name)
+        return _from_array(pil_pixels(source, name, channels), name)
     if isinstance(source, np.ndarray) or hasattr(source, "detach"):
-        return _from_array(_array_pixels(source, channels), name or "an array")
+        return _from_array(array_pixels(source, channels), name or "an array")
     raise ArgumentError(
         "an image must be a path, bytes, a PIL image, an array or a tensor",
         f"got a {type(source).__name__}",
         "Check what `get_x` or `get_items` returns.",
     )
-
-
-def read_file(path: str, name: str) -> bytes:
-    """The bytes of an image's file; an `ItemError` if it cannot be read or is empty."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.read()
-    except OSError as error:
-        raise ItemError(name, error.strerror or str(error), "Check the path and its permissions.") from error
-    if not data:
-        raise ItemError(name, "the file is empty (0 bytes)")
-    return data
 
 
 def _open_bytes(data: bytes, channels: int, name: str) -> EncodedImage:
@@ -176,19 +163,14 @@ def _open_bytes(data: bytes, channels: int, name: str) -> EncodedImage:
             height, width = int(stored_height), int(stored_width)
         except (ValueError, KeyError):  # KeyError: a header cut off before the colours are named
             height, width, colours = 0, 0, "damaged"
-        if height * width > min(LARGEST_JPEG, max(HARMLESS_JPEG, MOST_PIXELS_PER_BYTE * len(data))):
-            raise ItemError(
-                name,
-                f"too many pixels: {width:,}×{height:,} in {len(data):,} bytes",
-                "Make it smaller; such files are refused as unsafe.",
-            )
+        check_area(name, width, height, len(data))
         # CMYK and its kin go through Pillow, which knows Adobe's inverted values.
         if height and colours in ("Gray", "YCbCr", "RGB"):
             orientation = _orientation(data)
             if orientation in _SWAPS_SIDES:
                 height, width = width, height
             return EncodedImage(name, height, width, channels, data=data, orientation=orientation)
-    return _from_array(_by_pillow(data, name, channels), name)
+    return _from_array(by_pillow(data, name, channels), name)
 
 
 def _orientation(data: bytes) -> int:
@@ -227,119 +209,6 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return pixels
-
-
-def _by_pillow(data: bytes, name: str, channels: int, upright: bool = True) -> Pixels:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return _pil_pixels(image, name, channels, upright)
-    except UnidentifiedImageError:
-        if data.startswith(b"\x93NUMPY"):
-            raise ItemError(name, "it is a NumPy array: ImageBlock(channels=...) reads those") from None
-        if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):  # TIFF and BigTIFF
-            reason = "a damaged TIFF, or one of more bands, which ImageBlock(channels=...) reads"
-            raise ItemError(name, reason) from None
-        raise ItemError(name, "it is not an image (no known format)") from None
-    except Image.DecompressionBombError as error:
-        raise ItemError(
-            name, f"too many pixels: {error}", "Make it smaller; such files are refused as unsafe."
-        ) from None
-    except ItemError:
-        raise
-    except Exception as error:  # Pillow's readers raise all kinds on damaged bytes
-        raise ItemError(name, f"damaged image: {str(error) or type(error).__name__}") from error
-
-
-def _pil_pixels(image: Image.Image, name: str, channels: int, upright: bool = True) -> Pixels:
-    try:
-        image.load()  # of an animation the first frame
-        return _converted(_turned(image) if upright else image, channels)
-    except Exception as error:
-        raise ItemError(name, f"damaged image: {str(error) or type(error).__name__}") from error
-
-
-def _turned(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a damaged EXIF block is no reason to lose the photo
-        return image
-
-
-def _converted(image: Image.Image, channels: int) -> Pixels:
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _array_pixels(_deep_pixels(np.asarray(image)), channels)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = _on_white(image)
-    converted = np.asarray(image.convert("RGB" if channels == 3 else "L"))
-    return converted if converted.ndim == 3 else converted[:, :, None]
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    # Hidden pixels hold anything (often black): put the picture on paper, as a viewer does.
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-
-
-def _deep_pixels(values: Pixels) -> Pixels:
-    """16- and 32-bit greys as floats in [0, 1]: integers by their 16-bit range, floats as they are if in [0,
-    1]."""
-    if values.dtype.kind in "iu":
-        return np.clip(values.astype(np.float32) / 65535, 0, 1)
-    high = float(values.max(initial=0))
-    return np.clip(values.astype(np.float32) / (1 if high <= 1 else 255 if high <= 255 else 65535), 0, 1)
-
-
-def _array_pixels(source: Any, channels: int) -> Pixels:
-    """An array or tensor as `(h, w, channels)` uint8, or float32 in [0, 1]."""
-    is_tensor = hasattr(source, "detach")
-    array: Pixels = _numpy_of(source) if is_tensor else source
-    if is_tensor and array.ndim == 3:  # tensors are (c, h, w)
-        array = array.transpose(1, 2, 0)
-    array = array[:, :, None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
-        raise ArgumentError(
-            "an image array must be (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), a tensor (c, h, w)",
-            f"its shape is {tuple(source.shape)}",
-            "Transpose it, or say how many channels it has: ImageBlock(channels=12).",
-        )
-    array = array[:, :, :3] if array.shape[2] == 4 else array
-    array = _as_known_type(array)
-    if array.shape[2] == channels:
-        return np.ascontiguousarray(array)
-    code = cv2.COLOR_GRAY2RGB if channels == 3 else cv2.COLOR_RGB2GRAY
-    converted = cv2.cvtColor(np.ascontiguousarray(array), code)
-    return converted if converted.ndim == 3 else converted[:, :, None]
-
-
-def _numpy_of(tensor: Any) -> Pixels:
-    tensor = tensor.detach().cpu()
-    return np.asarray(tensor.float() if tensor.is_floating_point() else tensor)  # numpy has no bfloat16
-
-
-def _as_known_type(array: Pixels) -> Pixels:
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype == np.uint16:
-        return (array.astype(np.float32) / 65535).astype(np.float32)
-    if array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() <= 255:
-        return array.astype(np.uint8)
-    if (
-        array.dtype.kind == "f"
-        and array.size
-        and np.isfinite(array).all()
-        and array.min() >= 0
-        and array.max() <= 1
-    ):
-        return array.astype(np.float32)
-    raise ArgumentError(
-        "image values must be integers in 0..255 or floats in [0, 1]",
-        f"{array.dtype} from {array.min():.4g} to {array.max():.4g}"
-        if array.dtype.kind in "iuf"
-        else f"{array.dtype}",
-        "Scale them.",
-    )
 
 
 def _from_array(array: Pixels, name: str) -> EncodedImage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.interpret.support import LogitsBlock, parse
 from tests.interpret.tables.test_columns import people
 from torch import nn
 
+from wiggly.cli.table_scoring import said_of
 from wiggly.data.blocks import MultiCategoryBlock, RegressionBlock
 from wiggly.data.dataset import Dataset
 from wiggly.data.loader import DataLoader
@@ -26,6 +28,7 @@ from wiggly.interpret.score import wilson_interval
 from wiggly.interpret.tables.baselines import baselines_of
 from wiggly.interpret.tables.calibration import calibration_of, temperature_of
 from wiggly.interpret.tables.gather import gather_table
+from wiggly.interpret.tables.sections import table_page
 from wiggly.interpret.tables.slices import errors_by_group, groups_of
 from wiggly.tabular.learner import tabular_learner
 from wiggly.tabular.loaders import TabularDataLoaders
@@ -223,3 +226,66 @@ def test_report_of_what_is_no_table(block: Any, target: Any, said: str, tmp_path
     page = parse(write_report(learn, tmp_path / "other.html").read_text(encoding="utf-8"))
     assert said in page.text
     assert "these inputs are not columns of a table" in page.text
+
+
+def test_no_report_of_a_model_that_has_diverged(tmp_path: Path) -> None:
+    for target in ("buys", "shoes"):
+        learn = trained(target)
+        for part in learn.model.parameters():
+            part.data.fill_(float("nan"))
+        with pytest.raises(DataError, match="a report needs predictions that are numbers"):
+            write_report(learn, tmp_path / "nan.html")
+    assert not (tmp_path / "nan.html").exists()
+
+
+def test_what_a_report_of_a_table_says_to_do_again_can_be_done(tmp_path: Path) -> None:
+    place = tmp_path / "people.csv"
+    people().to_csv(place, index=False)
+    dls = TabularDataLoaders.from_csv(place, y_names="buys", bs=32, seed=0, verbose=False)
+    learn = tabular_learner(dls)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(1, 1e-2)
+    program = gather_table(learn).snippet
+    assert "your own code" not in program
+    space: dict[str, Any] = {}
+    exec(program.replace('"report.html"', repr(str(tmp_path / "again.html"))), space)
+    assert space["dls"].cat_names == dls.cat_names
+    assert space["dls"].valid.dataset.rows.tolist() == dls.valid.dataset.rows.tolist()
+
+
+def test_the_headline_of_shares_and_of_errors(buyers: Any) -> None:
+    facts = gather_table(buyers)
+    whole = facts.score
+    right, wrong = f"{100 * (1 - whole.score):.1f} %", f"{100 * whole.score:.1f} %"
+    said = parse(str(table_page(facts))).text
+    low, high = (f"{100 * end:.1f}" for end in wilson_interval(round(whole.score * whole.n), whole.n))
+    interval = f"(95 % interval {low}\u2013{high} %)"
+    assert f"{right} right, an error rate of {wrong} on {whole.n} validation rows {interval}." in said
+    told = said_of(facts)
+    assert told.startswith(f"{right} right, error rate {wrong} on {whole.n} validation rows (95 % interval")
+    everything = replace(facts, everything=True)
+    assert "validation rows" not in str(table_page(everything)) + said_of(everything)
+    numbers = replace(facts, score_name="RMSE", score=replace(whole, score=47380.0, low=45e3, high=5e4))
+    assert said_of(numbers).startswith(
+        f"RMSE 47,380 on {whole.n} validation rows (95 % interval 45,000\u201350,000"
+    )
+
+
+def test_simpler_models_of_rows_that_are_all_new_learn_from_the_others_of_them(buyers: Any) -> None:
+    rows = np.arange(len(people()))
+    sides = (buyers.dls.table.dataset(side) for side in (rows[:0], rows))
+    dls = TabularDataLoaders(*(TabularDataLoaders.loader_class(side) for side in sides), buyers.dls.table)
+    constant, linear, trees = baselines_of(
+        Learner(dls, buyers.model, loss_func=buyers.loss_func, metrics=accuracy)
+    )
+    usual = (people()["buys"] == people()["buys"].mode()[0]).mean()
+    assert constant.score == pytest.approx(1 - usual)
+    assert 0 < linear.score < constant.score and 0 < trees.score < constant.score
+
+
+def test_a_value_that_most_have_is_a_group_of_its_own() -> None:
+    gains = pd.Series([0.0] * 80 + list(range(1, 21)) + [None])
+    names, which = groups_of(gains)
+    assert names == ["0", "1 to 10.5", "10.5 to 20", "missing"]
+    assert np.bincount(which).tolist() == [80, 10, 10, 1]
+    assert groups_of(pd.Series(np.arange(100.0)))[0][0].startswith("0 to ")

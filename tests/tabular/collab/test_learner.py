@@ -85,6 +85,12 @@ def test_it_starts_at_the_mean_and_asks_the_loaders(use_nn: bool) -> None:
     assert learn.wd == 0.2
 
 
+@pytest.mark.parametrize("n_factors", [0, -2, 2.5, "many"])
+def test_factors_must_be_a_number_of_them(n_factors: Any) -> None:
+    with pytest.raises(ArgumentError, match="`n_factors` must be"):
+        collab_learner(loaders(planted(20, 10, 1, 0.2, 0.6)), n_factors)
+
+
 def test_a_network_learns_too() -> None:
     set_seed(0)
     learn = collab_learner(

@@ -41,6 +41,8 @@ def test_an_unknown_label_is_refused_with_the_nearest() -> None:
         model.bias(["Fargo"])
     with pytest.raises(ArgumentError, match=r"Nearest: 'Fargo \(1996\)'"):
         model.nearest("Fargo")
+    with pytest.raises(ArgumentError, match=r"there is no None\.\s*Pass one of them"):
+        model.bias(None)
     with pytest.raises(ArgumentError, match="none"):
         EmbeddingDotBias(2, 3, 4).weight("x")
     with pytest.raises(ArgumentError, match="3 items"):

@@ -20,6 +20,7 @@ import torch
 from wiggly.data.cache.store import digest
 from wiggly.data.dataset import Dataset
 from wiggly.data.loader import LOOKING, DataLoader, default_workers, item_seed
+from wiggly.data.order import Ordered
 from wiggly.data.profiling.diagnosis import (
     BATCH,
     COLLATE,
@@ -43,12 +44,15 @@ from wiggly.records import Batch
 
 __all__ = ["profile"]
 
+ROWS = "rows of the table"
+
 
 def profile(loader: Any, learn: Any = None, n: int = 64, seconds: float = 10.0) -> Profile:
     """Times the stages from item to batch and names the one to mend.
 
     Args:
-        loader: A `DataLoader` over samples made by blocks.
+        loader: A `DataLoader` over samples made by blocks, or a loader of a table's rows, whose batches are
+            made whole: these are then the only stage.
         learn: A learner, to see how long its model waits; its weights stay as they are.
         n: Items of the sample.
         seconds: About how long each of the passes may take.
@@ -57,6 +61,8 @@ def profile(loader: Any, learn: Any = None, n: int = 64, seconds: float = 10.0) 
         ArgumentError: The loader is of another kind, or `n` is below 1.
         DataError: None of the sampled items can be read.
     """
+    if isinstance(loader, Ordered) and not isinstance(loader, DataLoader):
+        return _of_rows(loader, learn, seconds / 3)
     if not isinstance(loader, DataLoader) or not isinstance(loader.dataset, Dataset):
         raise ArgumentError(
             "`profile` needs a loader built from blocks",
@@ -82,6 +88,23 @@ def profile(loader: Any, learn: Any = None, n: int = 64, seconds: float = 10.0) 
         made = replace(made, waiting=waiting, model_items_per_second=model_rate)
     bottleneck, fix = diagnosis(made, default_workers(), loader.warp_on == "cpu")
     return replace(made, bottleneck=bottleneck, fix=fix)
+
+
+def _of_rows(loader: Ordered, learn: Any, seconds: float) -> Profile:
+    """Of a table: its batches are not made of items that are timed one by one."""
+    rate = _threaded(loader, None, seconds)[0]
+    stage = Stage(ROWS, 1 / rate, 1 / rate, 1.0)
+    made = Profile((stage,), min(len(loader) * loader.bs, loader.n_items), 0, rate, bottleneck=ROWS)
+    if learn is None:
+        fix = "Pass the learner, dls.profile(learn), to see whether the model waits for them."
+        return replace(made, fix=fix)
+    _, waiting, model_rate = _threaded(loader, _Step(learn), seconds)
+    made = replace(made, waiting=waiting, model_items_per_second=model_rate)
+    if waiting < 0.5:
+        fix = f"It waits for rows only {waiting:.0%} of the time; larger batches (bs=) or a GPU would help."
+        return replace(made, bottleneck="model", fix=fix)
+    fix = "Larger batches (bs=) help; rows read from files are had faster if the table fits into memory."
+    return replace(made, fix=fix)
 
 
 # ---------------------------------------------------------------------------------------------- one thread
@@ -286,15 +309,18 @@ class _Step:
         _finish(self.engine.device)
 
 
-def _threaded(loader: DataLoader, step: _Step | None, seconds: float) -> tuple[float, float, float]:
+def _threaded(loader: Ordered, step: _Step | None, seconds: float) -> tuple[float, float, float]:
     """The loader at work as in training: items per second, the share of time spent waiting for it, and items
     per second of the step alone. The batches that were made ahead at the start do not count.
     """
     batches = _endless(loader)
     with closing(batches):
         delivered = batches if step is None else step.engine.deliver(batches)
-        ahead, n, waited, worked = loader.num_workers + 2, 0, 0.0, 0.0
-        for number in range(ahead + max(8, 4 * loader.num_workers)):
+        workers = loader.num_workers if isinstance(loader, DataLoader) else 0
+        # Rows are read by the buffer: only a whole pass has them all read.
+        enough = max(8, 4 * workers) if isinstance(loader, DataLoader) else len(loader)
+        ahead, n, waited, worked = workers + 2, 0, 0.0, 0.0
+        for number in range(ahead + enough):
             before = time.perf_counter()
             batch = next(delivered)
             arrived = time.perf_counter()
@@ -311,7 +337,7 @@ def _threaded(loader: DataLoader, step: _Step | None, seconds: float) -> tuple[f
     return n / total, waited / total, n / max(worked, 1e-9)
 
 
-def _endless(loader: DataLoader) -> Generator[Batch]:
+def _endless(loader: Ordered) -> Generator[Batch]:
     """Batches of pass after pass, with draws for looking."""
     looking = copy.copy(loader)
     looking.epoch = LOOKING

@@ -70,7 +70,7 @@ class Calibration:
         axes.bar(self.confidence, sizes, width=0.03, color="grey", alpha=0.35)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
-        axes.set_xlabel(f"{self.what} (grey: how many rows)")
+        axes.set_xlabel(f"{self.what}\n(grey: how many rows)")
         axes.set_ylabel("share that came true")
         axes.set_title(f"Calibration error {self.ece:.1%}", fontsize=10)
         return axes

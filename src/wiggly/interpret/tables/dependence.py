@@ -17,6 +17,7 @@ from torch import Tensor
 
 from wiggly.data.blocks import CategoryBlock
 from wiggly.errors import ArgumentError, DataError
+from wiggly.interpret.tables.drawing import with_thousands
 from wiggly.interpret.tables.rows import Places, TableRows
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class Dependence:
             size = (6, 3.6) if self.is_number else (6, 0.3 * len(self.values) + 1.4)
             _, axes = plt.subplots(figsize=size, layout="constrained")
         (self._curve if self.is_number else self._bars)(axes)
-        axes.set_title(f"Mean prediction when all rows have this {self.column}", fontsize=10)
+        beside = "" if self.is_number else " (share of rows)"
+        axes.set_title(f"Mean prediction by {self.column}{beside}", fontsize=10)
         return axes
 
     def _curve(self, axes: Axes) -> None:
@@ -103,12 +105,12 @@ class Dependence:
         named = [f"{value} ({share:.0%})" for value, share in zip(self.values, self.weights, strict=True)]
         axes.set_yticks(places + 0.4 - height / 2, named)
         axes.invert_yaxis()
-        axes.set_ylabel(f"{self.column} (share of rows)")
         self._label(axes, "x")
 
     def _label(self, axes: Axes, side: str) -> None:
         shown = self.shown()
         getattr(axes, f"set_{side}label")(self.names[shown[0]] if len(shown) == 1 else "mean prediction")
+        with_thousands(axes, side)
         if len(shown) > 1:
             axes.legend(fontsize=8)
 
@@ -195,7 +197,8 @@ def _numbers(
     else:
         encoded = rows.encoder.encode(_table(rows, column, values))
         grid, numbers = encoded.conts[:, places.conts[0]], list(values)
-    nearest = (own[:, None] - grid[None]).abs().argmin(1)
+    there = own[(own >= grid.min()) & (own <= grid.max())]  # those beyond would heap up at the ends
+    nearest = (there[:, None] - grid[None]).abs().argmin(1)
     weights = np.bincount(nearest.numpy(), minlength=len(grid)) / len(own)
     return numbers, [value.reshape(1) for value in grid], weights
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wiggly.errors import ArgumentError, DataError
+from wiggly.interpret.tables.drawing import name_points
 from wiggly.tabular.collab.ranking import Ranking
 from wiggly.tabular.models import TableModel
 
@@ -53,7 +54,8 @@ class EmbeddingMap:
         return pd.DataFrame({**columns, "share of rows": self.shares})
 
     def plot(self, axes: Axes | None = None) -> Axes:
-        """Draws a point per value, as large as it is frequent, with the names of the 60 most frequent.
+        """Draws a point per value, as large as it is frequent, and names the 60 most frequent where there is
+        room.
 
         Args:
             axes: Where to draw; None makes a figure.
@@ -62,15 +64,15 @@ class EmbeddingMap:
 
         if axes is None:
             _, axes = plt.subplots(figsize=(6.5, 5), layout="constrained")
-        axes.scatter(*self.places.T, s=20 + 600 * self.shares, alpha=0.45)
-        for value, place in list(zip(self.values, self.places, strict=True))[:NAMED]:
-            axes.annotate(
-                str(value), (place[0], place[1]), fontsize=8, xytext=(4, 3), textcoords="offset points"
-            )
+        sizes = 20 + 600 * self.shares
+        axes.scatter(*self.places.T, s=sizes, alpha=0.45)
         axes.margins(0.12)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_title(f"{self.column}: near values are alike to the model ({self.kept:.0%})", fontsize=10)
+        named = name_points(axes, [str(value) for value in self.values], self.places, sizes, NAMED)
+        if named < len(self.values):
+            axes.set_xlabel(f"{named} of {len(self.values):,} values have room for their name", fontsize=8)
         return axes
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wiggly.interpret.facts import Facts, Phase
+from wiggly.interpret.facts import Facts, Phase, span
 from wiggly.interpret.tables.calibration import Calibration
 from wiggly.interpret.tables.importance import Importance
 from wiggly.interpret.tables.slices import Slice, Slices
@@ -41,6 +41,7 @@ class TableFacts:
         score_name: "error rate", "RMSE" or "loss"; less is better.
         score: The model's, with its interval.
         unit: What the numbers that are predicted are called.
+        everything: Whether all rows were scored, as all of them are new; else those for validation.
         classes: What a report of one label per item says besides; None for other targets.
         baselines: Simpler models on the same rows.
         columns: For each column its name, its kind, and what was learnt of it.
@@ -58,6 +59,7 @@ class TableFacts:
     score_name: str
     score: Slice
     unit: str = ""
+    everything: bool = False
     classes: Facts | None = None
     baselines: Sequence[Baseline] = ()
     columns: Sequence[Sequence[str]] = ()
@@ -77,6 +79,17 @@ class TableFacts:
     snippet: str = ""
     command: str | None = None
     check: DataCheck | None = None
+
+    @property
+    def scored(self) -> str:
+        """What was scored."""
+        return self.noun if self.everything else f"validation {self.noun}"
+
+    def reach(self, low: float, high: float) -> str:
+        """Both ends of an interval of the score, `12.4\u201315.9 %`."""
+        if self.score_name == "error rate":
+            return span((low, high))
+        return f"{self.said(low)}\u2013{self.said(high)}"
 
     @property
     def best_baseline(self) -> Baseline | None:

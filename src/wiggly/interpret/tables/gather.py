@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock
-from wiggly.interpret.gather import below, data_facts, gather, noun_of, root_of
+from wiggly.interpret.gather import below, check_predictions, data_facts, gather, noun_of, root_of
 from wiggly.interpret.interpretation import Interpretation
 from wiggly.interpret.tables.baselines import baselines_of
 from wiggly.interpret.tables.dependence import partial_dependence
@@ -49,6 +49,7 @@ def gather_table(learn: Learner) -> TableFacts:
     """
     is_table = isinstance(learn.dls, TabularDataLoaders)
     found = Interpretation.from_learner(learn)
+    check_predictions(found.losses)
     name, recipe, root = score_name(learn), learn.dls.recipe(), "" if is_table else root_of(learn)
     source = f"'{root}'" if root else str(recipe["source"])
     labelled = name == "error rate"
@@ -61,6 +62,7 @@ def gather_table(learn: Learner) -> TableFacts:
         score_name=name,
         score=whole,
         unit=", ".join(getattr(learn.dls, "y_names", [])),
+        everything=is_table and not len(learn.dls.train_ds),
         classes=replace(gather(learn), noun="rows") if is_table and labelled else None,
         baselines=baselines_of(learn) if is_table else _constant(learn, found),
         columns=_columns(learn) if is_table else (),
@@ -116,9 +118,17 @@ def _columns(learn: Learner) -> list[list[str]]:
             rows.append([category.name, "category", f"whether {category.flag_of} was missing"])
     for number in learn.dls.table.encoder.numbers:
         rows.append(
-            [number.name, number.kind, f"mean {number.mean:.4g}, standard deviation {number.std:.4g}"]
+            [
+                number.name,
+                number.kind,
+                f"mean {_rounded(number.mean)}, standard deviation {_rounded(number.std)}",
+            ]
         )
     return rows
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
 def _slices(found: Interpretation, importance: Importance | None) -> list[Slices]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wiggly.errors import ArgumentError
+from wiggly.interpret.tables.drawing import said_of_score, with_thousands
 from wiggly.interpret.tables.rows import TableRows, score_name
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class Importance:
         axes.barh([self.columns[k] for k in shown], self.rises.mean(1)[shown], xerr=self.rises.std(1)[shown])
         axes.invert_yaxis()
         axes.axvline(0, color="grey", linewidth=0.8)
-        axes.set_xlabel(f"{self.score_name} rises by (it is {self.score:.4g})")
-        axes.set_title("What the model goes by: each column shuffled")
+        axes.set_xlabel(f"{self.score_name} rises by (it is {said_of_score(self.score)})")
+        axes.set_title("What the model goes by: each column shuffled", fontsize=10)
+        with_thousands(axes, "x")
         return axes
 
 

@@ -62,10 +62,19 @@ def table_page(facts: TableFacts) -> Html:
 
 def _headline(facts: TableFacts) -> Html:
     score, rival = facts.score, facts.best_baseline
-    figure = element("b", None, facts.said(score.score))
-    unit = f" {facts.score_name}" + (f" of {facts.unit}" if facts.unit and facts.score_name == "RMSE" else "")
-    reach = f" on {score.n:,} validation {facts.noun} (95 % interval {_reach(facts, score.low, score.high)})"
-    parts = [paragraph(figure, unit, reach, "; less is better.", kind="score")]
+    is_share = facts.score_name == "error rate"
+    figure = element("b", None, facts.said(1 - score.score if is_share else score.score))
+    unit = (
+        f" right, an error rate of {facts.said(score.score)}"
+        if is_share
+        else (
+            f" {facts.score_name}"
+            + (f" of {facts.unit}" if facts.unit and facts.score_name == "RMSE" else "")
+        )
+    )
+    reach = f" on {score.n:,} {facts.scored} (95 % interval {facts.reach(score.low, score.high)})"
+    ending = "." if is_share else "; less is better."
+    parts = [paragraph(figure, unit, reach, ending, kind="score")]
     if facts.baselines:
         parts.append(_beside(facts))
     if rival is not None:
@@ -89,17 +98,23 @@ def _headline(facts: TableFacts) -> Html:
     return join([element("h1", None, facts.title), subtitle, element("div", {"class": "lead"}, *parts)])
 
 
-def _reach(facts: TableFacts, low: float, high: float) -> str:
-    return f"{facts.said(low)} to {facts.said(high)}"
-
-
 def _beside(facts: TableFacts) -> Html:
     rows = [["this model", facts.said(facts.score.score), ""]]
     for simpler in facts.baselines:
         seconds = "" if simpler.seconds is None else f"{simpler.seconds:.1f} s"
         rows.append([simpler.name, facts.said(simpler.score), seconds])
-    head = ["", facts.score_name.capitalize() if facts.score_name != "RMSE" else "RMSE", "Time to fit"]
-    return table(head, rows, f"Simpler models of the same data, on the same {facts.noun}", numeric=(1, 2))
+    head = ["", _score_title(facts), "Time to fit"]
+    return table(head, rows, _rivals(facts), numeric=(1, 2))
+
+
+def _rivals(facts: TableFacts) -> str:
+    if not facts.everything:
+        return f"Simpler models of the same data, on the same {facts.noun}"
+    return f"Simpler models that learn from these very {facts.noun}, each fifth from the others"
+
+
+def _score_title(facts: TableFacts) -> str:
+    return facts.score_name if facts.score_name == "RMSE" else facts.score_name.capitalize()
 
 
 def _data(facts: TableFacts) -> Html:
@@ -122,7 +137,7 @@ def _importance(facts: TableFacts) -> Html:
     assert found is not None
     said = (
         f"How much the {found.score_name} rises when the values of a column are dealt out anew among "
-        f"{found.n:,} validation rows. A column whose content another one has as well seems to cost nothing."
+        f"{found.n:,} {facts.scored}. A column whose content another one has as well seems to cost nothing."
     )
     rows = [
         [clip(name), facts.said(rise), facts.said(spread)]
@@ -140,7 +155,7 @@ def _importance(facts: TableFacts) -> Html:
 
 def _slices(facts: TableFacts) -> Html:
     said = (
-        f"The {facts.score_name} of groups of validation rows beside that of all "
+        f"The {facts.score_name} of groups of {facts.scored} beside that of all "
         f"({facts.said(facts.score.score)}), for the columns that the model goes by most. Groups of fewer "
         "than 10 rows are left out. With many groups some differ by chance: 1 in 20 intervals misses."
     )
@@ -152,11 +167,12 @@ def _groups(facts: TableFacts, part: Slices) -> Html:
     for group in part.groups:
         worse, better = group.low > facts.score.score, group.high < facts.score.score
         verdict = "worse" if worse else "better" if better else ""
-        reach = _reach(facts, group.low, group.high)
+        reach = facts.reach(group.low, group.high)
         mark = element("b", {"class": "no" if worse else "yes"}, verdict) if verdict else ""
-        rows.append([clip(group.group, 40), f"{group.n:,}", facts.said(group.score), reach, mark])
-    head = [clip(part.column, 40), "Rows", facts.score_name, "95 % interval", "Than all"]
-    return long_table(head, rows, f"By {clip(part.column, 40)}", (1, 2, 3))
+        rows.append([clip(group.group, 40), facts.said(group.score), mark, f"{group.n:,}", reach])
+    # What matters first: a phone shows three columns.
+    head = [clip(part.column, 40), _score_title(facts), "Than all", "Rows", "95 % interval"]
+    return long_table(head, rows, f"By {clip(part.column, 40)}", (1, 3, 4))
 
 
 def _calibration(facts: TableFacts) -> Html:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wiggly.interpret.score import wilson_interval
+from wiggly.interpret.tables.drawing import with_thousands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,12 +99,13 @@ class Slices:
         axes.invert_yaxis()
         axes.set_xlabel(f"{self.score_name} (dashed: all {self.whole.n:,} rows)")
         axes.set_title(f"By {self.column}", fontsize=10)
+        with_thousands(axes, "x")
         return axes
 
 
 def groups_of(column: Any, max_groups: int = MOST_GROUPS) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Groups of a column: the values of a category, most frequent first where there are many; quarters of
-    numbers; missing ones by themselves.
+    numbers, or a value that half of them have and halves of the others; missing ones by themselves.
 
     Args:
         column: A pandas column.
@@ -130,13 +132,29 @@ def groups_of(column: Any, max_groups: int = MOST_GROUPS) -> tuple[list[str], np
         values = sorted(known.unique())
         names, codes = [f"{value:g}" for value in values], np.searchsorted(values, known.to_numpy())
     else:
-        cut: Any = pd.qcut(known, QUANTILES, duplicates="drop")
-        borders = [(part.left, part.right) for part in cut.cat.categories]
-        borders[0] = known.min(), borders[0][1]  # pandas puts it a little lower
-        names, codes = [f"{_border(a)} to {_border(b)}" for a, b in borders], cut.cat.codes.to_numpy()
+        names, codes = _ranges(known)
     which = np.full(len(column), len(names), dtype=np.int64)
     which[~missing] = codes
     return ([*names, "missing"] if missing.any() else names), which
+
+
+def _ranges(known: Any) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Quarters; where one value is half of all, as 0 among gains, that value and halves of the others."""
+    import pandas as pd
+
+    usual = known.mode().iloc[0]
+    others = (known != usual).to_numpy()
+    alone = others.mean() <= 0.5
+    spread = known[others] if alone else known
+    cut: Any = pd.qcut(spread, 2 if alone else QUANTILES, duplicates="drop")
+    borders = [(part.left, part.right) for part in cut.cat.categories]
+    borders[0] = spread.min(), borders[0][1]  # pandas puts it a little lower
+    names, codes = [f"{_border(a)} to {_border(b)}" for a, b in borders], cut.cat.codes.to_numpy()
+    if not alone:
+        return names, codes
+    which = np.zeros(len(known), dtype=np.int64)
+    which[others] = codes + 1
+    return [_border(usual), *names], which
 
 
 def _border(value: Any) -> str:

@@ -14,6 +14,7 @@ from wiggly.tabular.collab.loaders import CollabDataLoaders
 from wiggly.tabular.collab.models import EmbeddingDotBias, EmbeddingNN
 from wiggly.tabular.collab.ranking import Ranking
 from wiggly.tabular.learner import TabularLearner, get_emb_sz
+from wiggly.train.checks import whole_number
 from wiggly.train.engine import Engine
 from wiggly.train.loop import Callbacks, Momenta
 from wiggly.train.metrics.core import metric_for
@@ -107,7 +108,7 @@ def collab_learner(
         engine: As for `Learner`.
 
     Raises:
-        ArgumentError: An argument of the network without `use_nn`, or an unknown one.
+        ArgumentError: An argument of the network without `use_nn`, an unknown one, or no factors.
 
     Example:
         >>> table = {"user": [1, 1, 2, 2, 3] * 4, "book": list("abacb") * 4, "stars": [5, 3, 4, 4, 1] * 4}
@@ -127,6 +128,7 @@ def collab_learner(
             raise ArgumentError(
                 f"`{wrong[0]}` describes a network", "`use_nn` is False", "Pass use_nn=True, or leave it out."
             )
+        n_factors = whole_number("n_factors", n_factors, lowest=1)
         model = EmbeddingDotBias(n_factors, *_sizes(dls), y_range)
     train = dls.train_ds
     model.set_labels(dls.classes[dls.user_name], dls.classes[dls.item_name]).count(train.cats)

@@ -24,10 +24,11 @@ from wiggly.data.vocab import plain_label
 from wiggly.errors import ArgumentError, DataError
 from wiggly.records import Batch
 from wiggly.tabular.edited import edited_table
+from wiggly.tabular.files import read_csv
 from wiggly.tabular.loader import TableLoader
 from wiggly.tabular.loaders import TabularDataLoaders
 from wiggly.tabular.procs import Categorify
-from wiggly.tabular.reading import Frame, as_frame, check_columns, plain_value, read_csv
+from wiggly.tabular.reading import Frame, as_frame, check_columns, plain_value
 from wiggly.tabular.table import TabularPandas
 
 __all__ = ["CollabDataLoaders", "RatingLoader"]
@@ -170,8 +171,9 @@ class CollabDataLoaders(TabularDataLoaders):
         device: str | torch.device | None = None,
         seed: int | None = None,
         recipe: Recipe | None = None,
+        wgts: Sequence[float] | None = None,
     ) -> CollabDataLoaders:
-        made = super().from_table(table, bs, val_bs, shuffle, path, device, seed, recipe)
+        made = super().from_table(table, bs, val_bs, shuffle, path, device, seed, recipe, wgts)
         assert isinstance(made, CollabDataLoaders)
         return made
 

@@ -172,7 +172,7 @@ class Ranking(nn.Module, ABC):
         raise ArgumentError(
             f"{'an' if is_item else 'a'} {what} must be one of the {len(known) - 1:,} of training",
             f"there is no {label!r}",
-            f"Nearest: {', '.join(repr(by_text[found]) for found in near) or '-'}.",
+            f"Nearest: {', '.join(repr(by_text[found]) for found in near)}." if near else "Pass one of them.",
         )
 
     def weight(self, arr: Any, is_item: bool = True) -> Tensor:

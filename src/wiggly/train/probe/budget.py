@@ -48,20 +48,21 @@ STEPS_TO_SEARCH = 60
 NAMES_OF_UNITS = {1: "s sec second", 60: "m min minute", 3600: "h hr hour", 86400: "d day"}
 UNITS = {name: unit for unit, names in NAMES_OF_UNITS.items() for name in names.split()}
 PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
+SECONDS = re.compile(r"\d+(?:\.\d+)?")
 
 
 def seconds_of(budget: str | float) -> float:
     """A time in seconds.
 
     Args:
-        budget: "90 s", "10 min", "1 h 30 min", or a number of seconds.
+        budget: "90 s", "10 min", "1 h 30 min", or a number of seconds, also as text.
 
     Raises:
         ArgumentError: It is none of these, or not above 0.
 
     Example:
-        >>> seconds_of("1 h 30 min"), seconds_of("90s"), seconds_of(20)
-        (5400.0, 90.0, 20.0)
+        >>> seconds_of("1 h 30 min"), seconds_of("90s"), seconds_of(20), seconds_of("12")
+        (5400.0, 90.0, 20.0, 12.0)
     """
     found = (
         float(budget)
@@ -80,6 +81,8 @@ def seconds_of(budget: str | float) -> float:
 def _sum_of(text: Any) -> float:
     """The sum of "1 h 30 min"; not a number for what is none."""
     rest, total = str(text).strip().lower(), 0.0
+    if SECONDS.fullmatch(rest):
+        return float(rest)
     while rest:
         part = PART.match(rest)
         unit = UNITS.get(part[2]) or UNITS.get(part[2].removesuffix("s")) if part else None
@@ -125,7 +128,7 @@ def fit_within(
         plan = learner.engine.agreed(
             _planned(learner, clock, cbs, probing) if known is None else _Plan.again(known)
         )
-        why = f"Budget {clock.total:.3g} s: {_why(learner, head, learned, plan)}."
+        why = f"Budget {clock.total:.3g} s: {_why(learner, head, learned, plan, clock.total)}."
         if learner.show_table and learner.engine.is_main:
             print(why, flush=True)
         if plan is None:
@@ -181,6 +184,15 @@ class _Plan:
     step: float = 0.0
     valid: float = 0.0
     late: bool = False
+
+    @property
+    def amount(self) -> str:
+        """How much is learned, in words."""
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs:,} epochs"
+        if self.batches == self.of:
+            return epochs
+        part = f"{self.batches:,} of the {self.of:,} batches"
+        return f"{epochs} of {part}" if self.epochs == 1 else f"{epochs} of {part} each"
 
     @classmethod
     def again(cls, settings: dict[str, Any]) -> _Plan:
@@ -280,7 +292,9 @@ class _Timer(Callback):
             raise CancelFit
 
 
-def _why(learner: Fitting, head: dict[str, Any] | None, learned: list[int], plan: _Plan | None) -> str:
+def _why(
+    learner: Fitting, head: dict[str, Any] | None, learned: list[int], plan: _Plan | None, total: float
+) -> str:
     items = len(getattr(learner.dls.train, "dataset", ()))
     if plan is None:
         assert head is not None
@@ -292,16 +306,12 @@ def _why(learner: Fitting, head: dict[str, Any] | None, learned: list[int], plan
             "training the body as well does not fit into the rest"
         )
     rates = f"at rates up to {plan.rates[-1]:.1g}"
+    cost = f"a batch takes {plan.step:.2g} s and a validation {plan.valid:.2g} s"
     if plan.late:
-        return (
-            f"everything learns for {plan.batches} of {plan.of} batches {rates}, and ends late, because one "
-            f"batch takes {plan.step:.2g} s and a validation {plan.valid:.2g} s"
-        )
+        used = ", and measuring that has used up the rest" if plan.step + plan.valid < total else ""
+        return f"everything learns for {plan.amount} {rates}, and ends late, because {cost}{used}"
     if not plan.of:
         return f"going on with the plan of the run that was interrupted, {rates}"
     first = f"the head learned from frozen features in {head['seconds']:.1f} s, then " if head else ""
     size = f" of {plan.side} px instead of {plan.full_side}" if plan.side else ""
-    return (
-        f"{first}everything learns for {plan.epochs} x {plan.batches} of {plan.of} batches{size} {rates}, "
-        f"because a batch takes {plan.step:.2g} s and a validation {plan.valid:.2g} s"
-    )
+    return f"{first}everything learns for {plan.amount}{size} {rates}, because {cost}"

@@ -63,6 +63,12 @@ def split_model(learner: Loop) -> tuple[nn.Sequential, nn.Sequential]:
     """
     children = list(learner.model.children())
     groups = learner.groups
+    if len(groups) == 1:
+        raise ModelError(
+            "`probe` trains the head of a model made of a body and a head",
+            f"this {type(learner.model).__name__} has no such parts, it is one parameter group",
+            "Train it with `fit_one_cycle`; where there are a body and a head, pass a `splitter` for them.",
+        )
     plain = _in_turn(learner.model) and len(children) > 1 and len(groups) > 1
     plain = plain and not hasattr(children[0], "taps")  # a U-Net's encoder: what it gives are several maps
     if not plain or {id(p) for p in children[-1].parameters()} != {id(p) for p in groups[-1]}:

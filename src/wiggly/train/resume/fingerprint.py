@@ -33,6 +33,15 @@ ITEMS_COMPARED = 4096
 NUMBERS_COMPARED = 64
 # Characters of a value in a message.
 MOST_TOLD = 300
+# Names of facts that stand for many values by a few letters, which nobody wants to read.
+DIGEST = re.compile(r"(names|labels|numbers) of (train|valid) items")
+COUNT = re.compile(r"(bs|items|batches) of (train|valid)")
+SIDES = {"train": "training", "valid": "validation"}
+COUNTED = {
+    "bs": "the batch size of {}",
+    "items": "the number of {} items",
+    "batches": "the number of {} batches",
+}
 # What differs from process to process: where an object lies, and what FSDP calls a layer.
 PASSING = re.compile(r" at 0x[0-9a-f]+|\bFSDP(?=[A-Z])")
 
@@ -40,9 +49,15 @@ PASSING = re.compile(r" at 0x[0-9a-f]+|\bFSDP(?=[A-Z])")
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """In words, where two descriptions differ.
 
+    Args:
+        then: Names to JSON values; of a dictionary among them the first difference is told.
+        now: As `then`.
+
     Example:
         >>> differences({"epochs": 3, "lr": 0.1}, {"epochs": 5, "lr": 0.1})
         ['`epochs` was 3 then and is 5 now']
+        >>> differences({"labels of train items": "3fa2"}, {"labels of train items": "90cd"})
+        ['the training items have other labels than then']
     """
     names = [*then, *(name for name in now if name not in then)]
     pairs = ((name, then.get(name), now.get(name)) for name in names)
@@ -57,7 +72,12 @@ def _difference(name: str, then: Any, now: Any) -> str:
         told, others = cast("list[Any]", then), cast("list[Any]", now)
         if all(isinstance(text, str) for text in (*told, *others)) and set(told) != set(others):
             then, now = [t for t in told if t not in others], [t for t in others if t not in told]
-    return f"`{name}` was {then!r:.{MOST_TOLD}} then and is {now!r:.{MOST_TOLD}} now"
+    digest, count = DIGEST.fullmatch(name), COUNT.fullmatch(name)
+    if digest:
+        what = digest[1].replace("numbers", "values")
+        return f"the {SIDES[digest[2]]} items have other {what} than then"
+    told = COUNTED[count[1]].format(SIDES[count[2]]) if count else f"`{name}`"
+    return f"{told} was {then!r:.{MOST_TOLD}} then and is {now!r:.{MOST_TOLD}} now"
 
 
 def facts_of(learner: Loop) -> dict[str, Any]:

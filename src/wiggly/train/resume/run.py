@@ -154,6 +154,8 @@ class Run:
                 put_optimizer(learner.opt, kept.contents.optimizer)
             where = f"step {kept.place.step} of epoch {kept.place.epoch}"
             advice = f"The weights are again those of the last checkpoint ({where}): {self.path}"
+            if self.asked:
+                advice += ", from which `resume=True` goes on; delete it to begin anew, at a lower rate"
         else:
             advice = "The weights may be spoilt: make the learner anew or load a saved state."
         return DivergedError(error.rule, error.received, error.fix + advice)
@@ -167,6 +169,8 @@ class Run:
         phases = kept.snapshot["callbacks"]["History"]["phases"]
         place = self._first + number - self._unrecorded
         is_there = self._first <= place < len(phases)
+        if not number:
+            self._say(f"Done already, and read from {kept.path}:")
         if self.learner.show_table and self.learner.engine.is_main and is_there:
             display = choose_display(self.learner.show_bar)
             show_phase(display, phases[place])
@@ -251,7 +255,7 @@ class Run:
     def _compare_facts(self, kept: Kept) -> None:
         found = differences(kept.facts, self.facts)
         layers = weight_differences(self.learner.model, kept.contents.weights)
-        if layers:
+        if layers and kept.facts.get("the layers") == self.facts["the layers"]:  # else they were told above
             found.append(f"of its layers {layers}")
         if found:
             raise _another(kept, found)
@@ -364,7 +368,8 @@ def _another(kept: Kept, differences: Sequence[str]) -> ArgumentError:
     return ArgumentError(
         "`resume=True` needs the call, the data and the model of the run that it goes on with",
         "; ".join(differences),
-        f"Make them as they were; or delete {kept.path} to train anew. Its weights alone: learn.load(file).",
+        f"Make them as they were to go on with it; or delete {kept.path} to train anew, as is asked for now. "
+        "`learn.load(file)` takes its weights alone.",
     )
 
 

@@ -9,28 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from wiggly.records import Detection
+
 __all__ = ["Detection", "Numbering", "as_rows", "as_targets"]
 
 Found = tuple[Tensor, Tensor, Tensor]
-
-
-class Detection(NamedTuple):
-    """One thing found in a picture.
-
-    Attributes:
-        label: What it is.
-        score: How sure the model is, in [0, 1].
-        box: x1, y1, x2, y2 in pixels of the picture as it was given, before any transform.
-    """
-
-    label: Any
-    score: float
-    box: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,181 @@
+"""The folder of a Space: the program, the model, exact versions, and the part of wiggly that runs it.
+
+In: a bundle with a graph. Out: files by name, or a folder; an older one of ours is replaced, and nothing else
+is touched. Read next: `app.py`, what runs there; `push.py`, which sends it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from wiggly.apps.space.lock import locked, python_of_lock
+from wiggly.apps.space.package import SOURCE, package_files
+from wiggly.apps.space.readme import readme
+from wiggly.bundle.archive import Archive, read_archive
+from wiggly.errors import ArgumentError, BundleError, StorageError
+
+__all__ = ["MADE_BY", "MARK", "MODEL", "is_ours", "space_contents", "write_space"]
+
+MADE_BY, MARK = "wiggly space", "space.json"
+MODEL = "model.wiggly"
+
+#: Where the terms of wiggly lie: in a source checkout, and in an installed package.
+TERMS = "wiggly/LICENSE"
+
+
+def space_contents(bundle: str | os.PathLike[str], *, static: bool = False) -> dict[str, bytes]:
+    """The files of a Space by name.
+
+    Args:
+        bundle: What `learn.export` wrote; it needs a graph.
+        static: A page without a server, where the model runs in the visitor's browser.
+
+    Raises:
+        StorageError: The bundle cannot be read.
+        BundleError: It is none, or has no graph.
+        DependencyError: A package is not installed whose version has to be named, or the page is not built.
+    """
+    archive = read_archive(bundle)
+    if not archive.manifest.graphs:
+        raise BundleError(
+            "a Space runs a model without PyTorch, so the bundle needs a graph",
+            f"'{os.fspath(bundle)}' has none"
+            + (f" ({archive.manifest.no_graph.rstrip('.')})" if archive.manifest.no_graph else ""),
+            "Export it again where the packages of `wiggly[export]` are.",
+        )
+    files = _static(bundle, archive) if static else _served(bundle, archive)
+    mark = {"made_by": MADE_BY, "kind": "static" if static else "gradio", "model": archive.sha256}
+    mark["files"] = cast("Any", sorted([*files, MARK]))
+    return {**files, MARK: (json.dumps(mark, indent=1) + "\n").encode()}
+
+
+def _served(bundle: str | os.PathLike[str], archive: Archive) -> dict[str, bytes]:
+    pins = locked()
+    gradio = next(line.partition("==")[2] for line in pins if line.startswith("gradio=="))
+    sdk = {"sdk": "gradio", "sdk_version": gradio, "python_version": python_of_lock(), "app_file": "app.py"}
+    return {
+        "README.md": readme(archive.manifest, sdk).encode(),
+        "requirements.txt": "".join(f"{line}\n" for line in pins).encode(),
+        "app.py": Path(__file__).with_name("app.py").read_bytes(),
+        MODEL: Path(bundle).read_bytes(),
+        TERMS: _terms(),
+        **package_files(),
+    }
+
+
+def _static(bundle: str | os.PathLike[str], archive: Archive) -> dict[str, bytes]:
+    from wiggly.apps.web import page_contents
+
+    files = page_contents(bundle)
+    sdk = {"sdk": "static", "app_file": "index.html"}
+    return {**files, "README.md": readme(archive.manifest, sdk).encode()}
+
+
+def _terms() -> bytes:
+    """The licence of wiggly, which goes wherever its source goes."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    checkout = SOURCE.parent / "LICENSE"
+    if checkout.is_file():
+        return checkout.read_bytes()
+    try:
+        listed = distribution("wiggly").files or []
+    except PackageNotFoundError:
+        listed = []
+    kept = next((file for file in listed if file.name == "LICENSE"), None)
+    if kept is None:
+        raise StorageError(
+            "wiggly's LICENSE goes with its source",
+            "it is neither in the source nor in the installed package",
+            "Install wiggly anew.",
+        )
+    return kept.read_binary()
+
+
+# ---- the folder ----
+
+
+def write_space(
+    bundle: str | os.PathLike[str], folder: str | os.PathLike[str], *, static: bool = False
+) -> dict[str, int]:
+    """Writes the folder of a Space; it also runs anywhere else: `pip install -r requirements.txt`, `python
+    app.py`.
+
+    Args:
+        bundle: As for `space_contents`.
+        folder: Where to; new, empty, or written by an earlier call.
+        static: As there.
+
+    Returns:
+        Bytes of each file that was written.
+
+    Raises:
+        ArgumentError: The folder holds something else.
+        BundleError: The bundle is none, or has no graph.
+        StorageError: The folder cannot be written.
+        DependencyError: As for `space_contents`.
+    """
+    place = Path(folder)
+    old = _claimed(place)
+    files = space_contents(bundle, static=static)
+    taken = next((name for name in files if name not in old and (place / name).exists()), None)
+    if taken:
+        raise _not_ours(place, taken)
+    try:
+        for name in old - set(files):
+            (place / name).unlink(missing_ok=True)
+        for name, content in files.items():
+            path = place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    except OSError as error:
+        why = f"'{place}' is not: {error.strerror}"
+        raise StorageError("the folder of a Space must be writable", why, "Name another one.") from error
+    return {name: len(content) for name, content in files.items()}
+
+
+def is_ours(mark: bytes) -> Mapping[str, Any]:
+    """What a `space.json` says, if it is one of ours; else nothing."""
+    try:
+        said: Any = json.loads(mark)
+    except ValueError:
+        return {}
+    found = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+    return found if found.get("made_by") == MADE_BY and isinstance(found.get("files"), list) else {}
+
+
+def _claimed(folder: Path) -> set[str]:
+    """The files that an earlier call wrote there.
+
+    Raises:
+        ArgumentError: The folder is not empty and not ours.
+    """
+    if not folder.exists():
+        return set()
+    if not folder.is_dir():
+        raise ArgumentError("a Space is a folder", f"'{folder}' is a file", "Name a new folder.")
+    mark = folder / MARK
+    ours = is_ours(mark.read_bytes()) if mark.is_file() else {}
+    if ours:
+        return {name for name in map(str, ours["files"]) if _is_plain(name)}
+    other = next((path for path in folder.iterdir() if path.name != ".git"), None)
+    if other is None:
+        return set()
+    raise _not_ours(folder, other.name)
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name stays within the folder."""
+    return not name.startswith("/") and ".." not in name.split("/") and "\\" not in name and ":" not in name
+
+
+def _not_ours(folder: Path, name: str) -> ArgumentError:
+    return ArgumentError(
+        "the folder must be new, empty, or written by `wiggly space`",
+        f"'{folder}' holds '{name}', which is not",
+        "Name another folder.",
+    )

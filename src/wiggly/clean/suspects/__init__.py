@@ -1,0 +1,1 @@
+"""What to look at first, each item with its reason and evidence. Start with `suggest.py`."""
