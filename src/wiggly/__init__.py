@@ -461,6 +461,8 @@ __all__ = [  # noqa: RUF022 - plain string order
     "State",
     "StorageError",
     "Summary",
+    "Suspect",
+    "Suspects",
     "TabMModel",
     "TableEncoder",
     "TabularDataLoaders",
@@ -552,6 +554,7 @@ __all__ = [  # noqa: RUF022 - plain string order
     "slide",
     "steep",
     "subplots",
+    "suggest",
     "tabular_config",
     "tabular_learner",
     "tensor",
@@ -567,9 +570,6 @@ __all__ = [  # noqa: RUF022 - plain string order
     "vision_model",
     "wilson_interval",
     "wrap_optimizer",
-    "Suspect",
-    "Suspects",
-    "suggest",
 ]
 
 __version__ = "0.1.0"

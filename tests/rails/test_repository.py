@@ -111,7 +111,7 @@ def test_tests_mirror_the_source() -> None:
 def test_scripts_need_only_the_standard_library() -> None:
     own = {path.stem for path in (ROOT / "scripts").glob("*.py")}
     for script in (ROOT / "scripts").glob("*.py"):
-        if script.stem in ("make_digits", "hatch_build"):  # run inside an environment
+        if script.stem in ("make_digits", "hatch_build", "swift_vectors"):  # run inside an environment
             continue
         for node in ast.parse(script.read_text("utf-8")).body:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -91,7 +91,7 @@ def test_the_doors_write_at_exactly_the_path_given(tmp_path: Path, monkeypatch: 
 
     calls = []
 
-    def record(learn, path):
+    def record(learn, path, **_):
         calls.append((learn, path))
         return path
 

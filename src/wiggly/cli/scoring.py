@@ -1,7 +1,7 @@
 """A bundle on labelled pictures: what `wiggly report` scores.
 
 In: a predictor, a folder and how its labels are found. Out: a learner whose validation pictures are those to
-score, read exactly as the bundle says. Read next: `../interpret/gather.py`.
+score, prepared as the bundle says. Read next: `../interpret/gather.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from wiggly.errors import ArgumentError, DataError
 from wiggly.interpret.score import Score
 from wiggly.train.learner import Learner
 from wiggly.train.metrics.core import error_rate
+from wiggly.vision.blocks import ImageBlock
+from wiggly.vision.image import PILImage, PILImageBW
 
 __all__ = ["same_pictures_warning", "scored_learner"]
 
@@ -62,7 +64,8 @@ def scored_learner(predictor: Predictor, folder: Path, options: LabelOptions, ev
             f"{predictor.manifest.title!r} is a model for {predictor.manifest.task}",
             "Score it in Python: `learn.validate()`, `learn.report()`.",
         )
-    image, transforms = read_preprocessing(taken)
+    _, transforms = read_preprocessing(taken)
+    image = ImageBlock(PILImage if taken.channels == 3 else PILImageBW)  # read as in training: equal scores
     labelled = _find(folder, options)
     blocks: tuple[Block, Block] = (image, CategoryBlock(predictor.vocab, sort=False))
     if everything:

@@ -70,13 +70,13 @@ def suggest(
 
     Example:
         >>> from wiggly.tabular.loaders import TabularDataLoaders
-        >>> table = {"size": [*range(40)], "big": ["no"] * 20 + ["yes"] * 20}
-        >>> table["big"][5] = "yes"
+        >>> table = {"size": [*range(100)], "big": ["no"] * 50 + ["yes"] * 50}
+        >>> table["big"][20] = "yes"
         >>> dls = TabularDataLoaders.from_df(table, y_names="big", cont_names=["size"], cat_names=[],
         ...     seed=0, verbose=False)
         >>> found = suggest(dls)
-        >>> found[0].item, found[0].given, found[0].predicted
-        ('row 5', 'yes', 'no')
+        >>> ("row 20", "yes", "no") in [(s.item, s.given, s.predicted) for s in found]
+        True
     """
     wanted = set(KINDS if kinds is None else kinds)
     check_kinds(sorted(wanted))
