@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from wiggly.bundle.parts import Input, PairInput, TableInput
 from wiggly.bundle.readers import ChosenExample, Reader, spread
 from wiggly.bundle.schema import from_json, to_json
-from wiggly.data.vocab import MISSING, is_missing
+from wiggly.data.vocab import MISSING, is_missing, plain_value
 from wiggly.errors import ArgumentError, BundleError, DataError, StorageError
 from wiggly.tabular.encoder import Encoded, TableEncoder
 from wiggly.tabular.files import read_csv
 from wiggly.tabular.packing import pack, unpack
-from wiggly.tabular.reading import Frame, as_frame, plain_value, rows_as_frame
+from wiggly.tabular.reading import Frame, as_frame, rows_as_frame
 from wiggly.tabular.surprises import Surprises
 
 if TYPE_CHECKING:

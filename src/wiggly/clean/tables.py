@@ -16,11 +16,12 @@ from wiggly.data.edits.identity import ItemIds
 from wiggly.data.edits.journal import NAME, Journal
 from wiggly.data.edits.plan import EditPlan, plan_edits
 from wiggly.data.table import TableItems
+from wiggly.data.vocab import plain_value
 from wiggly.errors import ArgumentError, DataError, StorageError
 from wiggly.records import Split
 from wiggly.tabular.encoder import Columns
 from wiggly.tabular.files import read_csv
-from wiggly.tabular.reading import as_frame, plain_value
+from wiggly.tabular.reading import as_frame
 from wiggly.tabular.targets import made_targets
 
 __all__ = ["clean_table", "plan_table"]

@@ -1,12 +1,14 @@
 """Labels by index and back, and how a vocabulary is found in the labels of the training items.
 
-In: labels of any hashable kind. Out: a `Vocab`. Read next: `blocks.py`, which encodes with it.
+In: labels of any hashable kind, cells of tables. Out: a `Vocab`. Read next: `blocks.py`, which encodes
+with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
@@ -16,7 +18,7 @@ from wiggly.errors import LabelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MISSING", "Vocab", "is_missing", "make_vocab", "plain_label", "some_of"]
+__all__ = ["MISSING", "Vocab", "is_missing", "make_vocab", "plain_label", "plain_value", "some_of"]
 
 MISSING = "#na#"
 
@@ -45,6 +47,24 @@ class Vocab(list[Any]):
         if isinstance(index, (list, tuple)):
             return [self[i] for i in index]  # pyright: ignore[reportUnknownVariableType]
         return super().__getitem__(index)
+
+
+def plain_value(value: Any) -> Any:
+    """A cell as Python's own type: the same value from pandas, polars, pyarrow and JSON is then equal.
+
+    Example:
+        >>> plain_value(np.int8(3)), plain_value(date(2024, 2, 29))
+        (3, datetime.datetime(2024, 2, 29, 0, 0))
+    """
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    if hasattr(value, "to_pydatetime"):
+        return value.to_pydatetime(warn=False)
+    if hasattr(value, "to_pytimedelta"):
+        return value.to_pytimedelta()
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def plain_label(label: Any) -> Any:

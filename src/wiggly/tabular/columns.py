@@ -14,11 +14,12 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
+from wiggly.data.vocab import plain_value
 from wiggly.errors import DataError
 from wiggly.tabular.encoder import Columns
 from wiggly.tabular.hints import text_hint
 from wiggly.tabular.packing import is_packable
-from wiggly.tabular.reading import as_frame, check_columns, plain_value
+from wiggly.tabular.reading import as_frame, check_columns
 
 __all__ = ["Kinds", "cont_cat_split", "has_more_values", "infer_kinds"]
 

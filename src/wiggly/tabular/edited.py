@@ -18,9 +18,10 @@ from wiggly.data.edits.journal import Journal
 from wiggly.data.edits.plan import EditPlan, plan_edits
 from wiggly.data.split import check_split
 from wiggly.data.table import TableItems
+from wiggly.data.vocab import plain_value
 from wiggly.records import Split
 from wiggly.tabular.encoder import Columns
-from wiggly.tabular.reading import Frame, plain_value
+from wiggly.tabular.reading import Frame
 from wiggly.tabular.targets import made_targets
 
 __all__ = ["edited_table", "relabelled"]

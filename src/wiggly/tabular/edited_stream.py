@@ -18,9 +18,10 @@ from wiggly.data.edits.identity import ItemIds, row_ids
 from wiggly.data.edits.journal import Journal
 from wiggly.data.edits.plan import EditPlan, plan_edits
 from wiggly.data.table import TableItems
+from wiggly.data.vocab import plain_value
 from wiggly.records import Split
 from wiggly.tabular.edited import relabelled
-from wiggly.tabular.reading import Frame, factorised, plain_value
+from wiggly.tabular.reading import Frame, factorised
 from wiggly.tabular.stream import Positions, RowGroup, RowGroups, Taken
 from wiggly.tabular.targets import Targets
 

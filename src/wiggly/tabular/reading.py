@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import narwhals as nw
 import numpy as np
 import numpy.typing as npt
 
-from wiggly.data.vocab import is_missing
+from wiggly.data.vocab import is_missing, plain_value
 from wiggly.errors import ArgumentError, DataError
 from wiggly.tabular.files import read_table
 
@@ -29,7 +29,6 @@ __all__ = [
     "check_columns",
     "factorised",
     "numbers_of",
-    "plain_value",
     "rows_as_frame",
     "typed",
 ]
@@ -249,24 +248,6 @@ def _ordered(column: nw.Series[Any]) -> list[Any] | None:
     if isinstance(column.dtype, nw.Enum):
         return list(getattr(column.dtype, "categories", ())) or None
     return None
-
-
-def plain_value(value: Any) -> Any:
-    """A cell as Python's own type: the same value from pandas, polars, pyarrow and JSON is then equal.
-
-    Example:
-        >>> plain_value(np.int8(3)), plain_value(date(2024, 2, 29))
-        (3, datetime.datetime(2024, 2, 29, 0, 0))
-    """
-    if value is None or type(value) in (str, int, float, bool):
-        return value
-    if hasattr(value, "to_pydatetime"):
-        return value.to_pydatetime(warn=False)
-    if hasattr(value, "to_pytimedelta"):
-        return value.to_pytimedelta()
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime(value.year, value.month, value.day)
-    return value.item() if isinstance(value, np.generic) else value
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from wiggly.data.blocks import Block, CategoryBlock, MultiCategoryBlock, RegressionBlock
 from wiggly.data.datasets import made_block
-from wiggly.data.vocab import MISSING, is_missing
+from wiggly.data.vocab import MISSING, is_missing, plain_value
 from wiggly.errors import ArgumentError, DataError, LabelError
 from wiggly.tabular.columns import has_more_values
 from wiggly.tabular.encoder import Columns
-from wiggly.tabular.reading import check_columns, plain_value
+from wiggly.tabular.reading import check_columns
 
 __all__ = ["Targets", "fit_labels", "made_targets"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from wiggly.bundle.parts import CategoryField, NumberField
-from wiggly.data.vocab import MISSING, Vocab, is_missing
+from wiggly.data.vocab import MISSING, Vocab, is_missing, plain_value
 from wiggly.errors import DataError
 from wiggly.tabular.packing import unpack
 from wiggly.tabular.surprises import Surprises
 
-__all__ = ["Numbers", "category_codes", "encoded_numbers", "plain_cell", "read_numbers", "vocab_of"]
+__all__ = ["Numbers", "category_codes", "encoded_numbers", "read_numbers", "vocab_of"]
 
 LARGEST = float(np.finfo(np.float32).max)  # the model computes in float32
 EPOCH = datetime(1970, 1, 1)
@@ -40,24 +40,6 @@ class Numbers(NamedTuple):
     values: list[Any]
     missing: npt.NDArray[np.bool_]
     infinite: npt.NDArray[np.bool_]
-
-
-def plain_cell(value: Any) -> Any:
-    """A cell as Python's own type.
-
-    Example:
-        >>> plain_cell(np.int8(3)), plain_cell(date(2024, 2, 29))
-        (3, datetime.datetime(2024, 2, 29, 0, 0))
-    """
-    if value is None or type(value) in (str, int, float, bool):
-        return value
-    if hasattr(value, "to_pydatetime"):
-        return value.to_pydatetime(warn=False)
-    if hasattr(value, "to_pytimedelta"):
-        return value.to_pytimedelta()
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return datetime(value.year, value.month, value.day)
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def vocab_of(field: CategoryField) -> Vocab:
@@ -85,7 +67,7 @@ def category_codes(
     """
     codes, unseen = np.zeros(len(cells), dtype=np.int64), 0
     for row, cell in enumerate(cells):
-        value = plain_cell(cell)
+        value = plain_value(cell)
         if is_missing(value) or _is_nothing(value):
             continue
         try:
@@ -119,7 +101,7 @@ def read_numbers(field: NumberField, cells: Sequence[Any]) -> Numbers:
     values: list[Any] = [0] * n
     whole = True
     for row, cell in enumerate(cells):
-        number = _number(field, row, plain_cell(cell))
+        number = _number(field, row, plain_value(cell))
         if number is None or not abs(number) <= LARGEST:
             missing[row], infinite[row] = True, number is not None
             whole = whole and not isinstance(cell, float)  # with NaN or infinity a column holds floats

@@ -20,7 +20,7 @@ from wiggly.data.loaders import Recipe
 from wiggly.data.order import WHOLE, Part
 from wiggly.data.split import RandomSplitter, Splitter
 from wiggly.data.summary import describe
-from wiggly.data.vocab import plain_label
+from wiggly.data.vocab import plain_label, plain_value
 from wiggly.errors import ArgumentError, DataError
 from wiggly.records import Batch
 from wiggly.tabular.edited import edited_table
@@ -28,7 +28,7 @@ from wiggly.tabular.files import read_csv
 from wiggly.tabular.loader import TableLoader
 from wiggly.tabular.loaders import TabularDataLoaders
 from wiggly.tabular.procs import Categorify
-from wiggly.tabular.reading import Frame, as_frame, check_columns, plain_value
+from wiggly.tabular.reading import Frame, as_frame, check_columns
 from wiggly.tabular.table import TabularPandas
 
 __all__ = ["CollabDataLoaders", "RatingLoader"]

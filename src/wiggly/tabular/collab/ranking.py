@@ -15,10 +15,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from wiggly.data.vocab import MISSING, Vocab, is_missing, plain_label
+from wiggly.data.vocab import MISSING, Vocab, is_missing, plain_label, plain_value
 from wiggly.errors import ArgumentError
 from wiggly.tabular.collab.parts import Embedding, sigmoid_range
-from wiggly.tabular.reading import plain_value
 
 __all__ = ["Ranking"]
 
