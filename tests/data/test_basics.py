@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from wiggly.data.basics import L, first, range_of, set_seed, tensor
+from wiggly.errors import ArgumentError
 
 
 def test_l_is_a_list_that_maps() -> None:
@@ -42,6 +43,12 @@ def test_set_seed(seed: int) -> None:
     random.setstate(states[0])
     np.random.set_state(states[1])
     torch.set_rng_state(states[2])
+
+
+def test_set_seed_takes_integers_only() -> None:
+    set_seed(np.int64(3))
+    with pytest.raises(ArgumentError, match="a seed must be an integer; it is 'x'"):
+        set_seed("x")  # type: ignore[arg-type]
 
 
 def test_tensor_from_anything() -> None:

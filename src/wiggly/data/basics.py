@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, overload
+from operator import index
+from typing import Any, SupportsIndex, TypeVar, overload
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from wiggly.errors import ArgumentError
 
 __all__ = ["L", "first", "range_of", "set_seed", "tensor"]
 
@@ -112,20 +115,27 @@ def range_of(items: Any) -> list[int]:
     return list(range(len(items)))
 
 
-def set_seed(seed: int, reproducible: bool = False) -> None:
+def set_seed(seed: SupportsIndex, reproducible: bool = False) -> None:
     """Seeds the global generators of Python, numpy and torch (on all devices).
 
     Args:
         seed: Any integer; numpy gets it modulo 2**32.
         reproducible: Also make cuDNN choose the same algorithms every time, which costs speed.
 
+    Raises:
+        ArgumentError: The seed is no integer.
+
     Example:
         >>> set_seed(42); a = torch.rand(1); set_seed(42); bool(a == torch.rand(1))
         True
     """
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    try:
+        number = index(seed)
+    except TypeError:
+        raise ArgumentError("a seed must be an integer", f"it is {seed!r}", "Pass e.g. 42.") from None
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    torch.manual_seed(number)
     if reproducible:
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.benchmark = False

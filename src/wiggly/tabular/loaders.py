@@ -100,7 +100,7 @@ class TabularDataLoaders(DataLoaders):
             valid_pct: Share of validation rows that are drawn.
             seed: Of the split and the order.
             splitter: Table to positions, instead of `valid_idx` and `valid_pct`.
-            verbose: Print what was inferred.
+            verbose: Print what was inferred, and what looks wrong (a leak, say); it stays in `table.notes`.
             edits: A journal of edits, or its path (below `path`, else below the working folder): rows that
                 were deleted are left out, others get their new label. The split is drawn on all rows, so
                 that it stays the same. See `dls.edits`.
@@ -188,7 +188,7 @@ class TabularDataLoaders(DataLoaders):
             valid_pct: Share of validation rows.
             seed: Of the split and the order.
             splitter: Table to positions.
-            verbose: Print what was inferred.
+            verbose: Print what was inferred, and what looks wrong (a leak, say); it stays in `table.notes`.
             edits: The journal, or its path: beside the file, else below the working folder.
 
         Raises:
@@ -259,7 +259,7 @@ class TabularDataLoaders(DataLoaders):
             device: Where batches go.
             valid_pct: Share of validation rows; every row is drawn by itself.
             seed: Of the split and the order.
-            verbose: Print what was inferred.
+            verbose: Print what was inferred, and what looks wrong (a leak, say); it stays in `table.notes`.
             buffer_rows: Rows that are shuffled together; two such buffers are in memory.
             edits: The journal, or its path: beside the files, else below the working folder. One more pass
                 finds its rows.

@@ -42,7 +42,7 @@ class TabularPandas:
         y_block: Their block; None takes labels for what is no number and for whole numbers with two values,
             numbers for the rest.
         splits: Positions of the training and validation rows, or a splitter; None trains on all.
-        verbose: Print what was inferred.
+        verbose: Print what was inferred, and what looks wrong (a leak, say); the latter stays in `notes`.
 
     Example:
         >>> import pandas as pd

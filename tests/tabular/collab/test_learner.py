@@ -113,6 +113,7 @@ def test_a_network_learns_too() -> None:
     ("options", "said"),
     [
         ({"layers": [10]}, "`layers` describes a network; `use_nn` is False"),
+        ({"use_nn": True, "n_factors": 8}, "`n_factors` belongs to the dot product; `use_nn` is True"),
         ({"config": {}}, "`config` describes a network"),
         ({"use_nn": True, "emb_szs": {"film": 3}}, "`emb_szs` must name categories; 'film'"),
         ({"use_nn": True, "config": {"depth": 3}}, "`config` may have `ps` and `embed_p`; it has 'depth'"),

@@ -60,7 +60,7 @@ class CollabLearner(TabularLearner):
 
 def collab_learner(
     dls: CollabDataLoaders,
-    n_factors: int = 50,
+    n_factors: int | None = None,
     use_nn: bool = False,
     emb_szs: Mapping[str, int] | None = None,
     layers: Sequence[int] | None = None,
@@ -85,7 +85,7 @@ def collab_learner(
 
     Args:
         dls: Loaders of ratings.
-        n_factors: Numbers per user and per item, for the dot product.
+        n_factors: Numbers per user and per item, for the dot product; None takes 50.
         use_nn: A network over both embeddings instead of their dot product.
         emb_szs: Width of an embedding of the network by name of column; others take `emb_sz_rule`.
         layers: Widths of the network's hidden layers; None takes 200 and 100.
@@ -108,7 +108,8 @@ def collab_learner(
         engine: As for `Learner`.
 
     Raises:
-        ArgumentError: An argument of the network without `use_nn`, an unknown one, or no factors.
+        ArgumentError: An argument of the network without `use_nn`, `n_factors` with it, or a value out of
+            range.
 
     Example:
         >>> table = {"user": [1, 1, 2, 2, 3] * 4, "book": list("abacb") * 4, "stars": [5, 3, 4, 4, 1] * 4}
@@ -120,6 +121,12 @@ def collab_learner(
         (2, torch.Size([2]))
     """
     if use_nn:
+        if n_factors is not None:
+            raise ArgumentError(
+                "`n_factors` belongs to the dot product",
+                "`use_nn` is True",
+                'Leave it out, and give the widths of the network as `emb_szs`, e.g. {"user": 50}.',
+            )
         model = _network(dls, emb_szs, layers, config, y_range)
     else:
         given = {"emb_szs": emb_szs, "layers": layers, "config": config}
@@ -128,8 +135,8 @@ def collab_learner(
             raise ArgumentError(
                 f"`{wrong[0]}` describes a network", "`use_nn` is False", "Pass use_nn=True, or leave it out."
             )
-        n_factors = whole_number("n_factors", n_factors, lowest=1)
-        model = EmbeddingDotBias(n_factors, *_sizes(dls), y_range)
+        factors = whole_number("n_factors", 50 if n_factors is None else n_factors, lowest=1)
+        model = EmbeddingDotBias(factors, *_sizes(dls), y_range)
     train = dls.train_ds
     model.set_labels(dls.classes[dls.user_name], dls.classes[dls.item_name]).count(train.cats)
     model.start_at(float(train.targets[0].double().mean()))
