@@ -124,7 +124,10 @@ def main() -> None:
         rows = [*starts(bundle, times), *cost(bundle, photos, rounds, settings.threads)]
     for row in rows:
         emit(row, settings.out)
-    cells = [[row["peer"], row.get("ms", ""), row.get("ratio", ""), row.get("s", "")] for row in rows]
+    peers: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        peers.setdefault(row["peer"], {}).update(row)
+    cells = [[name, row.get("ms", ""), row.get("ratio", ""), row.get("s", "")] for name, row in peers.items()]
     print(table(["peer", "ms per photo", "of bare", "first answer after, s"], cells), footer(), sep="\n\n")
     [ratio] = [
         row["ratio"] for row in rows if row["what"] == "cost" and row["peer"] == "wiggly, ONNX Runtime"
