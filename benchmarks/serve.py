@@ -20,6 +20,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -230,7 +231,7 @@ async def load(
 
 def measure(peer: str, bundle: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Starts a peer, loads it, stops it."""
-    port = options.port
+    port = options.port or free_port()
     photos = [file.read_bytes() for file in pet_files()[:: max(1, len(pet_files()) // PHOTOS)][:PHOTOS]]
     upload = ("/gradio_api/upload", "files") if peer == "gradio" else ("/v1/predict", "file")
     ask = ask_gradio if peer == "gradio" else ask_file
@@ -258,6 +259,13 @@ def measure(peer: str, bundle: Path, options: argparse.Namespace) -> list[dict[s
                 process.kill()
 
 
+def free_port() -> int:
+    """One that no server of an earlier run can still be listening on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 async def until_there(port: int, process: subprocess.Popen[bytes]) -> None:
     """Until somebody listens."""
     end = time.monotonic() + START_SECONDS
@@ -283,7 +291,7 @@ def main() -> None:
     parser.add_argument("--clients", nargs="+", type=int, default=list(CLIENTS))
     parser.add_argument("--seconds", type=float, default=10.0, help="per peer and number of clients")
     parser.add_argument("--rounds", type=int, default=2, help="how often the peers take turns")
-    parser.add_argument("--port", type=int, default=18700)
+    parser.add_argument("--port", type=int, help="of the servers; by default a free one each time")
     parser.add_argument("--batch", type=int, help="of wiggly: most photos that go through the model together")
     parser.add_argument("--bundle", help="a bundle of pets; by default one is made")
     parser.add_argument("--out", help="append JSON lines to this file")

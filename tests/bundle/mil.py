@@ -151,6 +151,15 @@ def _avg_pool(given: dict[str, Any]) -> Tensor:
     return F.avg_pool2d(given["x"], kernel, strides, (top, left), ceil, outside)
 
 
+def _pad(given: dict[str, Any]) -> Tensor:
+    """Before and after, of the first of the padded dimensions first; PyTorch begins with the last."""
+    sides = given["pad"].reshape(-1, 2).flip(0).reshape(-1).tolist()
+    mode = given.get("mode", "constant")
+    if mode == "constant":
+        return F.pad(given["x"], sides, value=float(given["constant_val"]))
+    return F.pad(given["x"], sides, mode=mode)
+
+
 def _axes(given: dict[str, Any]) -> tuple[list[int], bool]:
     return [int(axis) for axis in given["axes"].reshape(-1).tolist()], bool(given["keep_dims"])
 
@@ -185,6 +194,7 @@ OPERATORS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "real_div": lambda g: g["x"] / g["y"],
     "cast": lambda g: g["x"].to(torch.int32) if g["dtype"].startswith("int") else g["x"].float(),
     "conv": _conv,
+    "pad": _pad,
     "max_pool": _max_pool,
     "avg_pool": _avg_pool,
     "batch_norm": lambda g: F.batch_norm(
@@ -208,6 +218,9 @@ OPERATORS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "greater_equal": lambda g: g["x"] >= g["y"],
     "select": lambda g: torch.where(g["cond"].bool(), g["a"], g["b"]),
     "pixel_shuffle": lambda g: F.pixel_shuffle(g["x"], int(g["upscale_factor"])),
+    "upsample_nearest_neighbor": lambda g: F.interpolate(
+        g["x"], scale_factor=(float(g["scale_factor_height"]), float(g["scale_factor_width"]))
+    ),
     "identity": lambda g: g["x"],
 }
 

@@ -111,8 +111,7 @@ def plain(value: Any) -> Any:
 def test_the_same_answer_as_the_learner(made: tuple[str, Any, Path]) -> None:
     kind, learn, path = made
     predictor = load_bundle(path)
-    # Of the model's size: others are resampled by the learner in its own, faster way.
-    photos = [predictor.reader.compared(photo(number)) for number in range(3, 9)]
+    photos = [photo(number) for number in range(3, 9)]
     for one, many in zip(photos, predictor.predict_batch(photos, bs=4), strict=True):
         wanted, found = learn.predict(one), predictor.predict(one)
         for answer in (found, many):
@@ -128,7 +127,7 @@ def test_the_same_answer_as_the_learner(made: tuple[str, Any, Path]) -> None:
 def test_get_preds_is_that_of_the_learner(made: tuple[str, Any, Path]) -> None:
     _, learn, path = made
     predictor = load_bundle(path)
-    photos = [predictor.reader.compared(photo(number)) for number in range(6)]
+    photos = [photo(number) for number in range(6)]
     wanted, _ = learn.get_preds(dl=learn.dls.test_dl(photos))
     found, nothing = predictor.get_preds(dl=predictor.dls.test_dl(photos))
     assert nothing is None

@@ -17,9 +17,11 @@ from PIL import Image
 
 from wiggly.bundle.parts import ImageInput, Step
 from wiggly.bundle.pictures import PictureReader, file_pixels
-from wiggly.bundle.pixels import prepare, resample
-from wiggly.bundle.placing import Axis, Placement, place
+from wiggly.bundle.pixels import prepare
+from wiggly.bundle.placing import place
 from wiggly.vision.blocks import ImageBlock
+from wiggly.vision.exact import Axis, Placement
+from wiggly.vision.exact import resample_exactly as resample
 from wiggly.vision.resize import RandomResizedCrop, Resize
 
 VECTORS = Path(__file__).parent / "vectors"

@@ -331,7 +331,7 @@ def ratings() -> pd.DataFrame:
 def rated(use_nn: bool = False) -> Any:
     dls = CollabDataLoaders.from_df(ratings(), seed=1, bs=32, verbose=False)
     torch.manual_seed(0)
-    learn = collab_learner(dls, n_factors=6, use_nn=use_nn, y_range=(0.5, 5.5))
+    learn = collab_learner(dls, n_factors=None if use_nn else 6, use_nn=use_nn, y_range=(0.5, 5.5))
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(2, 1e-2)
     return learn

@@ -25,6 +25,11 @@ CELLS = [
     'from wiggly import explore\nexplore("sum of relus")',
     "from wiggly import interact\n@interact(a=(0.0, 10.0))\ndef got(a):\n    return f'got {a:.1f}'",
     "from wiggly.teach.descent import gradient_descent\ntoy = gradient_descent()\ntoy.widget()",
+    "explore('training step')",
+    "explore('softmax').widget()",
+    "explore('rate finder').widget()",
+    "explore('convolution')",
+    "explore('random resized crop').widget()",
 ]
 
 
@@ -96,6 +101,17 @@ def framed(page: Any, title: str) -> Any:
     return page.frame_locator(f"iframe[title='{title}']")
 
 
+def play_a_training(page: Any) -> None:
+    """A step in a frame; scores and a search in widgets, whose state goes to the kernel."""
+    step = framed(page, "One training step")
+    step.locator("button", has_text="Step").first.click()
+    step.get_by_text("first layer · Linear 16").wait_for()
+    page.locator(".wx[data-name=softmax-and-cross-entropy] button", has_text="All +1").click()
+    page.get_by_text("Every score rose by 1").wait_for()
+    page.locator(".wx[data-name=learning-rate-finder] button", has_text="To the end").click()
+    page.get_by_text("Nothing of this training is kept").wait_for()
+
+
 def test_jupyterlab_plays_them_and_the_saved_notebook_does_too(
     lab: tuple[Any, Path], browser: Any, tmp_path: Path
 ) -> None:
@@ -108,6 +124,11 @@ def test_jupyterlab_plays_them_and_the_saved_notebook_does_too(
 
     page.locator(".wx[data-name=gradient-descent] button", has_text="Step").click()  # the widget has a kernel
     page.get_by_text("step 1 ·").wait_for()
+    play_a_training(page)
+    framed(page, "Convolution").locator("button", has_text="Step").click()
+    framed(page, "Convolution").get_by_text("row 1 · column 1").wait_for()
+    page.locator(".wx[data-name=random-resized-crop] button", has_text="Step").click()
+    page.get_by_text("draw 2:").wait_for()
     function = framed(page, "Interact")
     function.locator("input[aria-label=a]").fill("3.3")
     function.get_by_text("got 3.3").wait_for()
@@ -136,6 +157,11 @@ def test_marimo_plays_them(browser: Any, built: None, tmp_path: Path) -> None:
         "import marimo\n\napp = marimo.App()\n\n\n@app.cell\ndef _():\n"
         "    from wiggly import explore\n    explore('sum of relus')\n    return (explore,)\n\n\n"
         "@app.cell\ndef _(explore):\n    explore('gradient descent').widget()\n    return\n\n\n"
+        "@app.cell\ndef _(explore):\n    explore('random resized crop').widget()\n    return\n\n\n"
+        "@app.cell\ndef _(explore):\n    explore('convolution')\n    return\n\n\n"
+        "@app.cell\ndef _(explore):\n    explore('training step')\n    return\n\n\n"
+        "@app.cell\ndef _(explore):\n    explore('softmax').widget()\n    return\n\n\n"
+        "@app.cell\ndef _(explore):\n    explore('rate finder').widget()\n    return\n\n\n"
         'if __name__ == "__main__":\n    app.run()\n'
     )
     command = [sys.executable, "-m", "marimo", "run", "play.py", "--headless", "--port", "18927"]
@@ -148,4 +174,9 @@ def test_marimo_plays_them(browser: Any, built: None, tmp_path: Path) -> None:
         relus.get_by_text("after 1 step of").wait_for()
         page.locator(".wx[data-name=gradient-descent] button", has_text="Step").click()
         page.get_by_text("step 1 ·").wait_for()
+        play_a_training(page)
+        page.locator(".wx[data-name=random-resized-crop] button", has_text="Step").click()
+        page.get_by_text("draw 2:").wait_for()
+        framed(page, "Convolution").locator("button", has_text="Step").click()
+        framed(page, "Convolution").get_by_text("row 1 · column 1").wait_for()
         page.close()

@@ -18,6 +18,7 @@ from wiggly.data.block import DataBlock
 from wiggly.data.split import IndexSplitter
 from wiggly.data.transform import Transform
 from wiggly.errors import ArgumentError, BundleError, DataError
+from wiggly.vision import decode as decode_module
 from wiggly.vision import image as image_module
 from wiggly.vision.augment import (
     IntToFloatTensor,
@@ -55,6 +56,10 @@ def block(item_tfms: Any, batch_tfms: Any = None) -> DataBlock:
     return DataBlock(
         (ImageBlock,), item_tfms=item_tfms, batch_tfms=batch_tfms, splitter=IndexSplitter([0]), n_inp=1
     )
+
+
+# Validation is resampled exactly, training quickly: on a smooth picture two grey levels apart at most.
+ROUNDED = 2.5 / 255
 
 
 def both_sides(item_tfms: Any, batch_tfms: Any = None, pixels: Any = None, n: int = 8) -> tuple[Any, Any]:
@@ -311,6 +316,8 @@ def test_validation_changes_only_the_size(batch_tfms: list[Any]) -> None:
 def test_every_image_is_resampled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(image_module, "resample", lambda *a, **k: calls.append(1) or resample(*a, **k))
+    exactly = decode_module.resample_exactly
+    monkeypatch.setattr(decode_module, "resample_exactly", lambda *a: calls.append(1) or exactly(*a))
     tfms = aug_transforms(p_affine=1.0, p_lighting=1.0, size=24)
     train, valid = both_sides(Resize(48), tfms, n=5)
     assert len(train) == 5 and len(valid) == 1 and len(calls) == 6
@@ -337,7 +344,7 @@ def test_own_callables_anywhere() -> None:
         [Resize((30, 40), "squish"), darker, lambda p: p.rotate(90, expand=True), Flip(1.0)]
     )
     assert set(seen) == {(40, 30)} and train.shape[2:] == (40, 30)
-    assert torch.equal(train[0], valid[0].flip(-1)) and float(train.max()) < 0.51
+    assert (train[0] - valid[0].flip(-1)).abs().max() < ROUNDED and float(train.max()) < 0.51
 
 
 def test_torchvision_in_item_tfms() -> None:
@@ -360,7 +367,7 @@ def test_own_callable_on_the_batch_then_ours() -> None:
     train, valid = both_sides(Resize(32, "squish"), [mirror, Flip(1.0), Resize(16, "squish")])
     assert ((8, 3, 32, 32), True, True) in shapes
     assert train.shape[2:] == valid.shape[2:] == (16, 16)
-    assert (train[0] - valid[0].flip(-1)).abs().max() < 1e-6
+    assert (train[0] - valid[0].flip(-1)).abs().max() < ROUNDED
 
 
 def test_split_idx_of_a_callable() -> None:
@@ -371,7 +378,7 @@ def test_split_idx_of_a_callable() -> None:
             return images / 2
 
     train, valid = both_sides(Resize(32, "squish"), [Half()])
-    assert torch.allclose(train[0] * 2, valid[0])
+    assert (train[0] * 2 - valid[0]).abs().max() < ROUNDED
 
 
 @pytest.mark.parametrize(
@@ -544,7 +551,9 @@ def test_everything_at_once_is_one_resampling(monkeypatch: pytest.MonkeyPatch) -
         Saturation(0.5),
     ]
     train, valid = both_sides(tfms, [*aug_transforms(size=24, flip_vert=True), RandomErasing(1.0)], n=6)
-    assert train.shape[2:] == valid.shape[2:] == (24, 24) and len(calls) == 7
+    assert (
+        train.shape[2:] == valid.shape[2:] == (24, 24) and len(calls) == 6
+    )  # validation has a resampling of its own
     assert len({t.numpy().tobytes() for t in train}) == 6
     plain = both_sides([Resize(48), Resize(24)])[1]
     assert torch.equal(valid, plain)
@@ -569,7 +578,7 @@ def test_lent_statistics_change_nothing_else(last: Any) -> None:
 )
 def test_behind_a_callable_on_the_batch(last: Any) -> None:
     train, valid = both_sides(Resize(32, "squish"), [lambda images: images * 0.9, last], noise(), n=12)
-    plain, _ = both_sides(Resize(32, "squish"), [lambda images: images * 0.9], noise(), n=12)
+    _, plain = both_sides(Resize(32, "squish"), [lambda images: images * 0.9], noise(), n=12)
     assert (valid[0] - plain[0]).abs().max() < 1e-6
     assert len({t.numpy().tobytes() for t in train}) > 3 and train.min() >= 0 and train.max() <= 1
 

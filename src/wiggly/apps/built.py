@@ -12,11 +12,16 @@ from pathlib import Path
 
 from wiggly.errors import DependencyError
 
-__all__ = ["client_package", "page_files", "template_files"]
+__all__ = ["client_package", "is_built", "page_files", "template_files"]
 
 STATIC = Path(__file__).parent / "static"
 CHECKOUT = Path(__file__).resolve().parents[3]
 LAST_LINES = 6  # of a failed build's output, shown in the error
+
+
+def is_built() -> bool:
+    """Whether the page is there, so that nothing has to be built."""
+    return (STATIC / "page" / "index.html").is_file()
 
 
 def page_files() -> dict[str, bytes]:

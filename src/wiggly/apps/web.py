@@ -16,18 +16,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, cast
 from urllib.parse import urlsplit
 
 from wiggly.apps.built import page_files
+from wiggly.apps.owned import Mark
 from wiggly.bundle.archive import MANIFEST, MANIFEST_HASH, Archive, read_archive
 from wiggly.bundle.manifest import WEIGHTS, Manifest
-from wiggly.errors import ArgumentError, BundleError, StorageError
+from wiggly.errors import ArgumentError, BundleError
 
 __all__ = ["WebPage", "page_contents", "write_page"]
 
-MADE_BY = "wiggly web"
-SETTINGS = "page.json"
+#: The page reads its settings from it.
+MARK = Mark("page.json", "wiggly web", "the folder of the page")
 MODEL = "model"
 RUNTIME = "runtime/"
 
@@ -65,17 +65,15 @@ def write_page(
 
     Raises:
         BundleError: The bundle is none, or has no such graph.
-        ArgumentError: The folder holds something else, or the address is none.
+        ArgumentError: The folder holds something else, or files of ours that were changed since; or the
+            address is none.
         StorageError: The folder cannot be written.
         DependencyError: The page is not built, and cannot be here.
     """
     place = Path(folder)
-    old = _claimed(place)
+    MARK.claim(place)  # before anything is read
     written = page_contents(bundle, endpoint=endpoint, precision=precision)
-    taken = [name for name in written if name not in old and (place / name).exists()]
-    if taken:
-        raise _not_ours(place, taken[0])
-    _write(place, written, old - set(written))
+    MARK.write(place, written)
     model_bytes = sum(len(content) for name, content in written.items() if name.startswith(f"{MODEL}/"))
     return WebPage(place, _first_load(written) - model_bytes, model_bytes)
 
@@ -139,12 +137,10 @@ def _finished(
     files = {**page, **model}
     files["index.html"] = _titled(page["index.html"].decode(), manifest, endpoint).encode()
     files["app.webmanifest"] = _named(page["app.webmanifest"], manifest.title)
-    settings: dict[str, Any] = {"made_by": MADE_BY, "title": manifest.title}
-    settings |= {"endpoint": endpoint} if endpoint else {"model": f"./{MODEL}/"}
-    names = sorted({*files, SETTINGS})
-    files[SETTINGS] = (json.dumps({**settings, "files": names}, indent=1, ensure_ascii=False) + "\n").encode()
-    files["sw.js"] = _versioned(page["sw.js"].decode(), files).encode()
-    files[SETTINGS] = files.pop(SETTINGS)
+    about = {"title": manifest.title, **({"endpoint": endpoint} if endpoint else {"model": f"./{MODEL}/"})}
+    known = {**files, MARK.file: json.dumps(about).encode()}
+    files["sw.js"] = _versioned(page["sw.js"].decode(), known).encode()
+    files[MARK.file] = MARK.content(files, about)
     return files
 
 
@@ -191,61 +187,3 @@ def _first_load(files: Mapping[str, bytes]) -> int:
     """Bytes with the larger of the two runtimes, of which a browser takes one."""
     runtimes = [len(content) for name, content in files.items() if _is_runtime(name)]
     return sum(map(len, files.values())) - sum(runtimes) + max(runtimes, default=0)
-
-
-# ---- the folder ----
-
-
-def _claimed(folder: Path) -> set[str]:
-    """The files that an earlier call wrote there.
-
-    Raises:
-        ArgumentError: The folder is not empty and not ours.
-    """
-    if not folder.exists():
-        return set()
-    if not folder.is_dir():
-        raise ArgumentError("the page must go into a folder", f"'{folder}' is a file", "Name a new folder.")
-    settings = folder / SETTINGS
-    try:
-        said: Any = json.loads(settings.read_text("utf-8")) if settings.is_file() else {}
-    except ValueError:
-        said = {}
-    if isinstance(said, dict):
-        found = cast("dict[str, Any]", said)
-        if found.get("made_by") == MADE_BY and isinstance(found.get("files"), list):
-            return {name for name in map(str, found["files"]) if _is_plain(name)}
-    other = next(folder.iterdir(), None)
-    if other is None:
-        return set()
-    raise _not_ours(folder, other.name)
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a name stays within the folder."""
-    return not name.startswith("/") and ".." not in name.split("/") and "\\" not in name and ":" not in name
-
-
-def _not_ours(folder: Path, name: str) -> ArgumentError:
-    return ArgumentError(
-        "the folder must be new, empty, or written by `wiggly web`",
-        f"'{folder}' holds '{name}', which is not",
-        "Name another folder.",
-    )
-
-
-def _write(folder: Path, files: Mapping[str, bytes], gone: set[str]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in gone:
-            (folder / name).unlink(missing_ok=True)
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-    except OSError as error:
-        raise StorageError(
-            "the folder of the page must be writable",
-            f"'{folder}' is not: {error.strerror}",
-            "Name another one.",
-        ) from error

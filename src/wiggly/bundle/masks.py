@@ -14,11 +14,10 @@ import torch
 from PIL import Image
 
 from wiggly.bundle.answers import BlockAnswer
-from wiggly.bundle.back import mask_in_picture
 from wiggly.bundle.parts import MaskExample, MaskOutput
-from wiggly.bundle.pictures import placement_of
 from wiggly.errors import BundleError
 from wiggly.records import Prediction
+from wiggly.vision.back import mask_in_picture
 from wiggly.vision.mask import MaskBlock, PILMask
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class MaskAnswer(BlockAnswer):
 
     def decode(self, row: torch.Tensor, seen: tuple[Any, ...]) -> Prediction:
         indices, picture = self.encoded(row), seen[0]
-        placement, size = placement_of(picture), (picture.source.height, picture.source.width)
+        placement, size = picture.placement, (picture.source.height, picture.source.width)
         assert placement is not None  # `model.json` names no transform that turns pictures
         mask = mask_in_picture(indices.numpy(), placement, size, self.output.void)
         return Prediction(PILMask.from_indices(mask), indices, row)

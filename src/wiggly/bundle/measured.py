@@ -70,7 +70,8 @@ class Graph:
 class Agreement:
     """How the bundle answers validation items from their files, compared with the learner that wrote it.
 
-    The learner reads pictures by a faster approximation of the same resampling, so they differ a little.
+    Both read by the same specification, each on its own; a learner on a GPU or in half precision differs a
+    little.
     """
 
     n: Annotated[int, Rule("Number of validation items.", minimum=1)]

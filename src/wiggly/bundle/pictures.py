@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from wiggly.bundle.parts import ImageInput, Step
-from wiggly.bundle.pixels import resample
-from wiggly.bundle.placing import DEFAULT_BORDER, MOVING, Axis, Placement, place
+from wiggly.bundle.placing import MOVING, place
 from wiggly.bundle.readers import ChosenExample, Reader
 from wiggly.data.base import brought_transforms
 from wiggly.data.dataset import Dataset, identity
@@ -27,7 +26,7 @@ from wiggly.data.loader import DataLoader
 from wiggly.data.transform import Transform, is_active, transform_names
 from wiggly.errors import BundleError
 from wiggly.vision.blocks import ImageBlock
-from wiggly.vision.geometry import Geometry
+from wiggly.vision.exact import Placement, resample_exactly
 from wiggly.vision.image import LazyImage, PILImage, PILImageBW
 from wiggly.vision.models import build_model
 
@@ -39,7 +38,6 @@ __all__ = [
     "PreparedBlock",
     "check_body",
     "file_pixels",
-    "placement_of",
     "preprocess",
     "read_preprocessing",
 ]
@@ -49,7 +47,8 @@ ROUNDING = 1e-6
 
 
 class PreparedBlock(ImageBlock):
-    """An image block whose pixels are those of the specification, on the CPU: what other runtimes see."""
+    """An image block that rounds pictures of more than 8 bits before they are prepared, as the specification
+    says; of all others it makes what a learner's own block makes."""
 
     renders = False
 
@@ -116,8 +115,9 @@ class PictureReader(Reader):
         several = [prepared] if whole.shape == prepared.shape else [prepared, whole]
         return [(pixels[None],) for pixels in several]
 
-    def compared(self, content: bytes) -> Any:
-        return _prepared(self.seen(self.items([content]), 0)[0])
+    def prepared(self, item: Any) -> npt.NDArray[np.uint8]:
+        """The pixels of a picture as the model takes them, `(H, W, c)`."""
+        return _prepared(self.seen(self.items([item]), 0)[0])
 
     def seen(self, items: Dataset, position: int) -> tuple[Any, ...]:
         return items.sample(position, Random(0))
@@ -189,19 +189,9 @@ def file_pixels(value: LazyImage) -> npt.NDArray[np.uint8]:
 
 def _prepared(value: LazyImage) -> npt.NDArray[np.uint8]:
     """The pixels of a picture as the model takes them, `(H, W, c)`."""
-    pixels, placement = file_pixels(value), placement_of(value)
+    placement = value.placement
     assert placement is not None  # `model.json` names no transform that turns pictures
-    return np.ascontiguousarray(resample(pixels, placement))
-
-
-def placement_of(value: LazyImage) -> Placement | None:
-    """Where the transforms have put a picture; None if they have turned or tilted it."""
-    geometry = value.geometry or Geometry(np.eye(3), value.size)
-    (sx, b, tx), (d, sy, ty), last = geometry.matrix.tolist()
-    if b or d or last != [0, 0, 1] or sx <= 0 or sy <= 0:
-        return None
-    (height, width), border = geometry.size, geometry.border or DEFAULT_BORDER
-    return Placement(Axis(-ty / sy, 1 / sy, height), Axis(-tx / sx, 1 / sx, width), border)
+    return resample_exactly(file_pixels(value), placement)
 
 
 # ---- describing ----
@@ -237,7 +227,7 @@ def _check_places(learn: Learner, described: ImageInput) -> None:
     for shape in TRIED:
         picture = np.zeros(shape, np.uint8)
         value = _dataset([picture], block, _active(learn)).sample(0, Random(0))[0]
-        wanted, found = placement_of(value), place(described.preprocessing, *shape)
+        wanted, found = value.placement, place(described.preprocessing, *shape)
         if wanted is None or not _same_places(wanted, found) or value.curves or value.holes:
             raise BundleError(
                 f"in validation pictures must only be moved by {' and '.join(MOVING)}",

@@ -1,39 +1,24 @@
-"""From a file's pixels to the model's: one resampling by a triangle filter, the same in every runtime.
+"""A picture of any size as a model takes it: both halves of the specification, one after the other.
 
-In: uint8 pixels of any size and where the prepared ones lie (`placing.py`). Out: uint8 pixels of the model's
-size. docs/format.md says it in words, for readers in other languages; the exported graph and Pillow's
-`resize(..., BILINEAR, box=...)` compute the same to within one grey level. Needs no torch. Read next:
-`graph/resample.py`, the same as part of a graph.
+In: uint8 pixels, and the steps that `model.json` lists. Out: uint8 pixels of the model's size. Needs no
+torch. Read next: `placing.py` and `../vision/exact.py`, the halves; `graph/resample.py`, the same as part of
+a graph.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from wiggly.bundle.parts import Step
-from wiggly.bundle.placing import Axis, Placement, place
+from wiggly.bundle.placing import place
+from wiggly.vision.exact import resample_exactly
 
-__all__ = ["EDGE", "HALF", "prepare", "resample"]
+__all__ = ["prepare"]
 
 Pixels = npt.NDArray[np.uint8]
-
-#: Added before rounding down. A little more than a half, because exact halves are frequent (a picture made
-#: half as large) and sums in another order must not fall to another side of them.
-HALF = 0.5 + 2**-10
-
-#: A centre on the picture's edge is inside, however its place was rounded.
-EDGE = 2**-20
-
-#: How far a box may seem to reach over the edge that it ends at.
-ROUNDING = 1e-9
-
-#: Target rows that are computed together where the quick way does not serve.
-TOGETHER = 16
 
 
 def prepare(pixels: Pixels, steps: Sequence[Step]) -> Pixels:
@@ -51,96 +36,4 @@ def prepare(pixels: Pixels, steps: Sequence[Step]) -> Pixels:
         >>> half[:, :, 0].tolist()
         [[4, 5], [10, 11]]
     """
-    return resample(pixels, place(steps, pixels.shape[0], pixels.shape[1]))
-
-
-def resample(pixels: Pixels, placement: Placement) -> Pixels:
-    """Pixels of the target, each a weighted mean of the source's.
-
-    Args:
-        pixels: `(h, w, c)`.
-        placement: Where the target's axes lie in the source.
-    """
-    y, x = placement.y, placement.x
-    if _is_same(y, pixels.shape[0]) and _is_same(x, pixels.shape[1]):
-        return np.ascontiguousarray(pixels)
-    inside = _is_inside(y, pixels.shape[0]) and _is_inside(x, pixels.shape[1])
-    made = _by_pillow(pixels, placement) if inside else _by_weights(pixels, placement)
-    return np.clip(np.floor(made + np.float32(HALF)), 0, 255).astype(np.uint8)
-
-
-def _by_pillow(pixels: Pixels, placement: Placement) -> npt.NDArray[np.float32]:
-    """By Pillow, whose filter this is; channel by channel as floats, which it does not round in between."""
-    y, x = placement.y, placement.x
-    box = (x.start, y.start, x.start + x.step * x.length, y.start + y.step * y.length)
-    box = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], pixels.shape[1]), min(box[3], pixels.shape[0]))
-    made = np.empty((y.length, x.length, pixels.shape[2]), np.float32)
-    for k in range(pixels.shape[2]):
-        channel = Image.fromarray(pixels[:, :, k].astype(np.float32))
-        made[:, :, k] = np.asarray(channel.resize((x.length, y.length), Image.Resampling.BILINEAR, box=box))
-    return made
-
-
-def _by_weights(pixels: Pixels, placement: Placement) -> npt.NDArray[np.float32]:
-    """By matrices, also where the target looks outside the picture."""
-    (height, width, channels), y, x = pixels.shape, placement.y, placement.x
-    rows = _along(pixels.reshape(height, width * channels), y, placement.border)
-    turned = rows.reshape(y.length, width, channels).transpose(1, 0, 2).reshape(width, y.length * channels)
-    return _along(turned, x, placement.border).reshape(x.length, y.length, channels).transpose(1, 0, 2)
-
-
-def _is_same(axis: Axis, length: int) -> bool:
-    return axis.start == 0 and axis.step == 1 and axis.length == length
-
-
-def _is_inside(axis: Axis, length: int) -> bool:
-    return axis.start >= -ROUNDING and axis.start + axis.step * axis.length <= length + ROUNDING
-
-
-def _along(values: npt.NDArray[Any], axis: Axis, border: str) -> npt.NDArray[np.float32]:
-    """The first axis resampled: `(n, m)` to `(axis.length, m)`."""
-    n, m = values.shape
-    if _is_same(axis, n):
-        return values.astype(np.float32)
-    first, weights = _taps(axis, n, border)
-    made = np.empty((axis.length, m), np.float32)
-    for start in range(0, axis.length, TOGETHER):
-        some = slice(start, min(start + TOGETHER, axis.length))
-        low, high = int(first[some].min()), int(first[some].max()) + weights.shape[1]
-        dense = np.zeros((some.stop - some.start, high - low), np.float32)
-        columns = first[some, None] - low + np.arange(weights.shape[1])
-        np.put_along_axis(dense, columns, weights[some], axis=1)
-        there = slice(max(low, 0), min(high, n))
-        made[some] = dense[:, there.start - low : there.stop - low] @ values[there].astype(np.float32)
-    return made
-
-
-def _taps(axis: Axis, n: int, border: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """For each target pixel the first source pixel that it may see, and weights of those from there on."""
-    centres = axis.start + (np.arange(axis.length) + 0.5) * axis.step
-    places = _folded(centres, n, border)
-    reach = max(1.0, axis.step)
-    first = np.ceil(places - reach).astype(np.int64)
-    seen = first[:, None] + np.arange(int(2 * reach) + 2)
-    weights = np.maximum(0, 1 - np.abs(seen - places[:, None]) / reach) * ((seen >= 0) & (seen < n))
-    weights /= weights.sum(1, keepdims=True)
-    if border == "zeros":
-        weights *= (~_outside(centres, n))[:, None]
-    return first, weights.astype(np.float32)
-
-
-def _folded(centres: npt.NDArray[np.float64], n: int, border: str) -> npt.NDArray[np.float64]:
-    """Places counted from the centre of the first pixel; those outside the picture brought into it."""
-    places = centres - 0.5
-    if border == "reflection" and n > 1:
-        period = 2 * (n - 1)
-        back = np.abs(places)
-        back = back - period * np.floor(back / period)
-        inside = np.minimum(back, period - back)
-    else:
-        inside = np.clip(places, 0, n - 1)
-    return np.where(_outside(centres, n), inside, places)
-
-
-def _outside(centres: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.bool_]:
-    return (centres < -EDGE) | (centres > n + EDGE)
+    return resample_exactly(pixels, place(steps, pixels.shape[0], pixels.shape[1]))

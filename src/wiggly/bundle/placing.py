@@ -2,8 +2,8 @@
 
 In: the steps that `model.json` lists, and the height and width of a picture. Out: for each axis a straight
 line from prepared pixels to those of the file. Plain arithmetic in 64 bits, on numbers or, in the exported
-graph, on tensors; docs/format.md has the same in words. Needs no torch. Read next: `pixels.py`, which
-resamples along these lines.
+graph, on tensors; docs/format.md has the same in words. Needs no torch. Read next:
+`../vision/exact.py`, which resamples along these lines.
 """
 
 from __future__ import annotations
@@ -14,42 +14,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from wiggly.bundle.parts import Step
+from wiggly.vision.exact import DEFAULT_BORDER, Axis, Placement
 
-__all__ = ["MOVING", "Arithmetic", "Axis", "Placement", "place"]
+__all__ = ["MOVING", "Arithmetic", "place"]
 
 #: The steps that move pixels in validation. All others wait for training's draws and change nothing.
 MOVING = ("Resize", "RandomResizedCrop")
 
-DEFAULT_BORDER = "reflection"
 EXTRA_STEP = 8  # the margin of RandomResizedCrop is a multiple of so many pixels
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """One axis of a prepared picture: the place `v`, in its pixels, shows `start + v * step` of the file's.
-
-    Attributes:
-        start: Where its edge lies, in pixels of the file; the file's own edge is 0.
-        step: Pixels of the file per prepared pixel.
-        length: Prepared pixels.
-    """
-
-    start: Any
-    step: Any
-    length: Any
-
-    def box(self, first: Any, extent: Any, length: int) -> Axis:
-        """A part of it, from `first` on and so long, on `length` pixels."""
-        return Axis(self.start + self.step * first, self.step * extent / length, length)
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Both axes, and what lies outside the picture: "reflection", "border" or "zeros"."""
-
-    y: Axis
-    x: Axis
-    border: str = DEFAULT_BORDER
 
 
 @dataclass(frozen=True, slots=True)

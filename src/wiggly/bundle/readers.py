@@ -114,11 +114,6 @@ class Reader(ABC):
         """The item in an example's file, as a learner takes it."""
         return content
 
-    def compared(self, content: bytes) -> Any:
-        """The item of an example for which bundle and learner must say the same: of a picture the prepared
-        pixels, because a learner resamples by a faster approximation."""
-        return self.item_of(content)
-
 
 def reader_of(described: Input, name: str) -> Reader:
     """The reader of an input that `model.json` describes."""

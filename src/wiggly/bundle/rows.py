@@ -30,7 +30,7 @@ from wiggly.tabular.surprises import Surprises
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
 
-__all__ = ["PairReader", "RowReader", "read_rows"]
+__all__ = ["PairReader", "RowReader", "own_rows", "read_rows"]
 
 LOOKED_AT = 1_000  # validation rows among which worked examples are chosen
 
@@ -62,7 +62,7 @@ class RowReader(Reader):
         conts = looked.inputs[1].cpu() if len(looked.inputs) > 1 else torch.zeros((len(codes), 0))
         places = _first_of_each(target, n) if by_class else spread(len(codes), n)
         index = torch.tensor(places, dtype=torch.int64)
-        rows = _own_rows(dls, [looked.positions[place] for place in places])
+        rows = own_rows(dls, [looked.positions[place] for place in places])
         if rows is None:
             rows = _rows_of(as_frame(dls.input_blocks[0].encoder.decode(codes[index], conts[index])))
         for row, place in zip(rows, places, strict=True):
@@ -254,7 +254,7 @@ def _check_room(numbers: int, room: int) -> None:
 # ---- worked examples ----
 
 
-def _own_rows(dls: Any, positions: Sequence[int]) -> list[dict[str, Any]] | None:
+def own_rows(dls: Any, positions: Sequence[int]) -> list[dict[str, Any]] | None:
     """Validation rows as the user's table has them; None where it is not in memory."""
     places = getattr(dls.valid.dataset, "rows", None)
     if places is None:

@@ -101,7 +101,7 @@ class Runner:
         """
         columns = zip(*(one.inputs for one in prepared), strict=True)
         inputs = prepared[0].inputs if len(prepared) == 1 else tuple(torch.cat(parts) for parts in columns)
-        rows = self._run(inputs)
+        rows = self.run(inputs)
         return [self.answer.decode(row, one.seen) for row, one in zip(rows, prepared, strict=True)]
 
     def predict_batch(self, items: Any, bs: int | None = None) -> list[Prediction]:
@@ -147,9 +147,14 @@ class Runner:
         if not len(wanted):
             return
         for inputs in self.reader.batches(wanted, bs or self.reader.batch_size):
-            yield from self._run(inputs)
+            yield from self.run(inputs)
 
-    def _run(self, inputs: tuple[Tensor, ...]) -> Any:
+    def run(self, inputs: tuple[Tensor, ...]) -> Any:
+        """A batch through the model: one activated row for each item, which `answer.decode` takes.
+
+        Args:
+            inputs: One batch of `reader.batches`.
+        """
         with torch.inference_mode():
             return self.answer.rows(self.model(*(part.to(self.device) for part in inputs)))
 

@@ -42,7 +42,9 @@ def serve(
         str, Parameter(help="Address to listen on; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
     port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 8000,
-    page: Annotated[bool, Parameter(help="Show the web page at / too, where Gradio is installed.")] = True,
+    page: Annotated[
+        bool, Parameter(help="Show the web pages too: at /ui/, and at / where Gradio is installed.")
+    ] = True,
     allow_urls: Annotated[
         bool, Parameter(negative="", show_default=False, help="Let requests name the address of a picture.")
     ] = False,

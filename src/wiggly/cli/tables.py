@@ -176,7 +176,7 @@ def make_table_learner(
     )
     for note in filter(None, [dls.table.targets.note, *dls.table.notes]):
         print(_spoken(note), flush=True)
-    dls.remember_source(f"'{source}'")
+    dls.remember_source(f"'{source}'", source.parent)
     return tabular_learner(dls, arch=model.arch or "mlp", path=path)
 
 
@@ -235,7 +235,7 @@ def _make_rating_learner(
         val_bs=LARGEST_BATCH,
         path=path,
     )
-    dls.remember_source(f"'{source}'")
+    dls.remember_source(f"'{source}'", source.parent)
     ratings = dls.train_ds.targets[0]
     low, high = float(ratings.min()), float(ratings.max())
     beyond = (high - low) * BEYOND or 1.0

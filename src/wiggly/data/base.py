@@ -98,6 +98,10 @@ class Block(Configurable):
         with watch("cache"):
             return self.load_kept(raw, keeping)
 
+    def exact(self, value: Any) -> Any:
+        """A loaded value that is not for training but to be asked about: read with all care, at some cost."""
+        return value
+
     def relate(self, value: Any, values: tuple[Any, ...]) -> Any:
         """The loaded value once it has met the others of its sample, inputs first: points learn the size of
         their picture, say.

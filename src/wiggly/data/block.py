@@ -218,7 +218,8 @@ class DataBlock:
             num_workers: Threads; None for one per core.
             seed: Of order and random draws; None takes one from torch's global generator.
             max_bad: Share of unreadable items above which a run stops.
-            warp_on: "cpu", or "device" to decode and warp batches there, with the same draws.
+            warp_on: "cpu", or "device" to decode and warp training batches there, with the same draws;
+                validation is read exactly, on the CPU.
             cache: Decode each file once and keep its pixels, as fine as the draws need: "ram" (in this
                 process), "disk" (in mapped files that all processes share and later runs find again), "auto"
                 (the one that has room for all, or none), or the `cache` of other loaders.
@@ -296,7 +297,9 @@ class DataBlock:
         blocks = [made_block(b) for b in self.blocks]
         self._check_labelled(blocks)
         tfms = [*self.item_tfms, *split_batch_tfms(self.batch_tfms)[0], *brought_transforms(blocks)]
-        recipe = Recipe(describe(source), by, tuple(self.item_tfms), tuple(self.batch_tfms))
+        folder = source if isinstance(source, (str, Path)) else path
+        given = tuple(self.item_tfms), tuple(self.batch_tfms)
+        recipe = Recipe(describe(source), by, *given, folder=folder)
         split = split if plan is None else plan.split(split)
         datasets = Datasets.from_parts(items, split, self._getters, blocks, self.n_inp, tfms, recipe, plan)
         if plan is not None:

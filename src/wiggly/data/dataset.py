@@ -161,6 +161,8 @@ class Dataset(Sequence[tuple[Any, ...]]):
         """
         try:
             values = tuple(self._loaded(block, self.raw(position, k)) for k, block in enumerate(self.blocks))
+            if not self.train:
+                values = tuple(block.exact(value) for block, value in zip(self.blocks, values, strict=True))
             if not self._related:
                 return values
             pairs = zip(self.blocks, values, strict=True)

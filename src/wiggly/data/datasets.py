@@ -19,7 +19,7 @@ from wiggly.data.base import Block, brought_transforms
 from wiggly.data.blocks import TransformBlock
 from wiggly.data.dataset import Dataset, Getter, identity, read_labels, subset
 from wiggly.data.items import as_items, item_name
-from wiggly.data.loaders import DataLoaders, Recipe
+from wiggly.data.loaders import DataLoaders, Origin, Recipe
 from wiggly.data.loading import LoadingOptions
 from wiggly.data.pipeline import Pipeline
 from wiggly.data.shards.stream import ShardDataset
@@ -70,7 +70,7 @@ class Datasets(Sequence[Dataset]):
         split = check_split(splits(found) if callable(splits) else splits, len(found))
         getters, blocks = zip(*map(_side, tfms), strict=True)
         self._fit(found, split, getters, blocks, max(1, len(blocks) - 1) if n_inp is None else n_inp)
-        self._finish(brought_transforms(blocks), Recipe())
+        self._finish(brought_transforms(blocks), Recipe(), split)
 
     @classmethod
     def from_parts(
@@ -98,7 +98,8 @@ class Datasets(Sequence[Dataset]):
         """
         made = cls.__new__(cls)
         made._fit(items, split, getters, blocks, n_inp, plan)
-        made._finish(item_tfms, recipe if plan is None else replace(recipe, edits=plan.summary()))
+        drawn = split if plan is None or plan.drawn_split is None else plan.drawn_split
+        made._finish(item_tfms, recipe if plan is None else replace(recipe, edits=plan.summary()), drawn)
         return made
 
     @classmethod
@@ -146,8 +147,8 @@ class Datasets(Sequence[Dataset]):
             if is_target:
                 _check_targets(block, items, split, cast("list[list[Any]]", raws))
 
-    def _finish(self, item_tfms: Sequence[Any], recipe: Recipe) -> None:
-        self._recipe = recipe
+    def _finish(self, item_tfms: Sequence[Any], recipe: Recipe, drawn: Split) -> None:
+        self._recipe = replace(recipe, origin=Origin(self.items, drawn, self.splits, recipe.folder))
         self.train, self.valid = (
             Dataset(
                 subset(self.items, positions),
@@ -166,6 +167,11 @@ class Datasets(Sequence[Dataset]):
 
     def __getitem__(self, index: Any) -> Any:
         return (self.train, self.valid)[index]
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the samples came about."""
+        return self._recipe
 
     @property
     def vocab(self) -> Vocab | list[Vocab] | None:

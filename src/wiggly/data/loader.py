@@ -23,7 +23,7 @@ from torch import Tensor
 from wiggly.data.base import Block, joined_rows
 from wiggly.data.dataset import Dataset
 from wiggly.data.late import apply_batch_transform
-from wiggly.data.order import WHOLE, Ordered, Part, Positions, share_of
+from wiggly.data.order import WHOLE, Ordered, Part, Positions, cumulative_weights, share_of
 from wiggly.data.rows import Rows
 from wiggly.data.shards.stream import Order, ShardDataset
 from wiggly.data.transform import LendStatistics, Transform, is_active
@@ -299,7 +299,8 @@ class DataLoader(Ordered):
         # Callables get images in [0, 1], so lent statistics wait until after them.
         late = [t for t in self.batch_tfms if is_active(t, dataset.train)]
         early, late = ((), [*late, *extra]) if late else (extra, late)
-        rows = Rows(dataset, len(positions), self._rendering_device(epoch, late))
+        device = self._rendering_device(epoch, late) if dataset.train else None  # else exactly, on the CPU
+        rows = Rows(dataset, len(positions), device)
         for position, number in zip(positions, numbers, strict=True):
             try:
                 rows.add(position, item_seed(self.seed, epoch, number), early)
@@ -328,6 +329,18 @@ class DataLoader(Ordered):
         for function in self.batch_tfms:
             batch = apply_batch_transform(function, batch, self.dataset, ())
         return batch
+
+    def over(self, dataset: Any, wgts: Sequence[float] | None = None) -> Self:
+        """A loader of other items with the same settings.
+
+        Args:
+            dataset: They.
+            wgts: Their weights; None takes each once.
+        """
+        made = self._copy()
+        made.dataset = dataset
+        made._cumulative = None if wgts is None else cumulative_weights(wgts, made.count())
+        return made
 
     def _copy(self) -> Self:
         made = super()._copy()

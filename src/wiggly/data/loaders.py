@@ -26,14 +26,14 @@ from wiggly.data.shards.source import Source
 from wiggly.data.shards.stream import ShardDataset
 from wiggly.data.transform import transform_names
 from wiggly.errors import ArgumentError, DataError
-from wiggly.records import Batch
+from wiggly.records import Batch, Split
 
 if TYPE_CHECKING:
     from wiggly.data.edits.plan import EditSummary
     from wiggly.data.profiling.diagnosis import Profile
     from wiggly.vision.check import DataCheck
 
-__all__ = ["DataLoaders", "Recipe", "default_device"]
+__all__ = ["DataLoaders", "Origin", "Recipe", "default_device"]
 
 
 def default_device() -> torch.device:
@@ -41,6 +41,23 @@ def default_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """All items behind loaders, those included that edits left out: what other edits are applied to.
+
+    Attributes:
+        items: The items, or the table.
+        drawn: Their split as it was drawn.
+        split: The split that the loaders have, after edits.
+        folder: The data's, where a journal of edits is looked for.
+    """
+
+    items: Any
+    drawn: Split
+    split: Split
+    folder: str | Path = "."
 
 
 @dataclass(frozen=True)
@@ -54,6 +71,8 @@ class Recipe:
         batch_tfms: Transforms given for the batch, as the user gave them.
         call: The Python that builds these loaders again, if it is known.
         edits: What a journal of edits changed; None without one.
+        folder: The data's, where a journal of edits is looked for.
+        origin: All items and their split; None where items are not known one by one.
     """
 
     source: str = ""
@@ -62,6 +81,8 @@ class Recipe:
     batch_tfms: tuple[Any, ...] = ()
     call: str = ""
     edits: EditSummary | None = None
+    folder: str | Path = "."
+    origin: Origin | None = None
 
 
 class DataLoaders(Sequence[Any]):
@@ -222,6 +243,11 @@ class DataLoaders(Sequence[Any]):
     def edits(self) -> EditSummary | None:
         """What the journal passed as `edits` changed, and what of it was set aside; None without one."""
         return self._recipe.edits
+
+    @property
+    def origin(self) -> Origin | None:
+        """All items and their split, as `retrain` needs them; None where items are not known one by one."""
+        return self._recipe.origin
 
     @property
     def bad_items(self) -> dict[str, str]:

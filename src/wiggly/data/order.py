@@ -203,6 +203,11 @@ class Ordered(ABC):
         made._drops_last = made._is_drawn if drop_last is None else drop_last
         return made
 
+    @property
+    def weights(self) -> list[float] | None:
+        """Of the items, adding up to 1; None where each is taken once."""
+        return None if self._cumulative is None else np.diff(self._cumulative, prepend=0.0).tolist()
+
     def in_order(self) -> Self:
         """A loader of the same items, each once, in their order."""
         made = self.new(shuffle=False, drop_last=False)

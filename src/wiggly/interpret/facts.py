@@ -88,6 +88,7 @@ class Facts:
         command: The command line that did it, when there was one.
         notes: More that should make a reader careful, from whoever asked for the report.
         check: What a check of the data found, if one was made.
+        record: The record of the run as JSON, for programs that read the page; "" for none.
     """
 
     title: str
@@ -113,6 +114,7 @@ class Facts:
     command: str | None = None
     notes: Sequence[str] = ()
     check: DataCheck | None = None
+    record: str = ""
 
     @property
     def valid_counts(self) -> npt.NDArray[Any]:

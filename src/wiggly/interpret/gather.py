@@ -22,6 +22,7 @@ from wiggly.interpret.attribution import heat_maps, overlaid
 from wiggly.interpret.classification import ClassificationInterpretation
 from wiggly.interpret.facts import Error, Facts
 from wiggly.interpret.pictures import thumbnail
+from wiggly.interpret.record import run_record
 from wiggly.interpret.score import calibration_error, score_against
 from wiggly.interpret.training import architecture, model_facts, phases, snippet, training_loss, versions
 from wiggly.vision.blocks import ImageBlock
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from wiggly.train.learner import Learner
 
-__all__ = ["below", "check_predictions", "data_facts", "gather", "noun_of", "root_of"]
+__all__ = ["below", "check_predictions", "data_facts", "gather", "noun_of", "root_of", "train_counts"]
 
 WORST = 24  # errors with their pictures
 WORST_PIXELS, EXAMPLE_PIXELS = 240, 96
@@ -60,10 +61,10 @@ def gather(learn: Learner) -> Facts:
     check_predictions(found.losses)
     actual, predicted = found.targs.numpy(), found.decoded.numpy()
     sure = found.preds.max(dim=1).values.double().numpy()
-    train_counts = _train_counts(learn.dls.train, len(found.labels))
+    known_counts = train_counts(learn.dls.train, len(found.labels))
     # Loaders made outside wiggly do not tell their labels: the most frequent class of the validation set
     # itself then stands in, which is a harder opponent.
-    usual = np.bincount(actual, minlength=len(found.labels)) if train_counts is None else train_counts
+    usual = np.bincount(actual, minlength=len(found.labels)) if known_counts is None else known_counts
     recipe, root = learn.dls.recipe(), root_of(learn)
     source = f"'{root}'" if root else str(recipe["source"])
     return Facts(
@@ -74,7 +75,7 @@ def gather(learn: Learner) -> Facts:
         majority=int(usual.argmax()),
         score=score_against(actual, predicted, int(usual.argmax())),
         counts=found.confusion_matrix(),
-        train_counts=train_counts,
+        train_counts=known_counts,
         confidence=float(sure.mean()),
         calibration=calibration_error(sure, predicted == actual, BINS),
         calibration_bins=BINS,
@@ -89,6 +90,7 @@ def gather(learn: Learner) -> Facts:
         snippet=snippet(learn, recipe),
         command=getattr(learn, "command", None),
         check=learn.dls.last_check,
+        record=run_record(learn, found).text(),
     )
 
 
@@ -143,7 +145,8 @@ def _file(dataset: Dataset, position: int) -> str:
     return str(raw) if isinstance(raw, (str, Path)) else ""
 
 
-def _train_counts(loader: Any, n_classes: int) -> npt.NDArray[np.int64] | None:
+def train_counts(loader: Any, n_classes: int) -> npt.NDArray[np.int64] | None:
+    """Training items of each class; None where the loader does not tell."""
     dataset = _dataset(loader)
     if dataset is None:
         return None

@@ -23,6 +23,7 @@ from wiggly.interpret.markup import (
     table,
 )
 from wiggly.interpret.numbers import calibration, class_table, confusion, data, learning_curve
+from wiggly.interpret.record import MARK
 
 if TYPE_CHECKING:
     from wiggly.interpret.box_gather import BoxFacts
@@ -58,6 +59,7 @@ def page(facts: Facts) -> Html:
         section("model", "Model and training", pairs(facts.model, "Model and training")),
         section("versions", "Versions", pairs(facts.versions, "Versions")),
         section("again", "How to do it again", again(facts)),
+        *([element("template", {"id": MARK}, facts.record)] if facts.record else []),
     ]
     return document(facts.title, sections, facts.versions.get("wiggly", ""))
 

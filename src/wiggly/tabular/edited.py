@@ -16,6 +16,7 @@ import numpy as np
 from wiggly.data.edits.identity import ItemIds
 from wiggly.data.edits.journal import Journal
 from wiggly.data.edits.plan import EditPlan, plan_edits
+from wiggly.data.loaders import Origin, Recipe
 from wiggly.data.split import check_split
 from wiggly.data.table import TableItems
 from wiggly.data.vocab import plain_value
@@ -24,7 +25,7 @@ from wiggly.tabular.encoder import Columns
 from wiggly.tabular.reading import Frame
 from wiggly.tabular.targets import made_targets
 
-__all__ = ["edited_table", "relabelled"]
+__all__ = ["edited_recipe", "edited_table", "relabelled"]
 
 
 def edited_table(
@@ -66,6 +67,31 @@ def edited_table(
     made = relabelled(frame, names[0], plan.applied) if plan.applied else frame
     made = made if stays.all() else made[np.flatnonzero(stays)]
     return made, Split(*(place[np.asarray(side, dtype=np.int64)].tolist() for side in kept)), plan
+
+
+def edited_recipe(
+    source: str,
+    splitter: str,
+    folder: str | Path,
+    whole: Frame,
+    split: tuple[Sequence[int], Sequence[int]],
+    plan: EditPlan | None,
+) -> Recipe:
+    """How loaders of a table came about.
+
+    Args:
+        source: Where the table came from, in words.
+        splitter: In words.
+        folder: The data's.
+        whole: The table without edits.
+        split: The split of the loaders, in the rows of their own table.
+        plan: What edits changed; None without any.
+    """
+    if plan is None or plan.drawn_split is None or plan.kept_split is None:
+        made = check_split(split, len(whole))
+        return Recipe(source, splitter, folder=folder, origin=Origin(whole, made, made, folder))
+    origin = Origin(whole, plan.drawn_split, plan.kept_split, folder)
+    return Recipe(source, splitter, edits=plan.summary(), folder=folder, origin=origin)
 
 
 def relabelled(frame: Frame, name: str, new: Mapping[int, Any]) -> Frame:

@@ -24,6 +24,7 @@ from wiggly.tabular.settings import check_layers, check_loaders, check_settings,
 from wiggly.tabular.statistics import pieces_of, scales_of, training_rows
 from wiggly.tabular.table import TabularPandas
 from wiggly.tabular.threads import fitting_threads
+from wiggly.train.again import Making
 from wiggly.train.callback import Callback
 from wiggly.train.engine import Engine
 from wiggly.train.learner import Learner
@@ -256,13 +257,14 @@ def tabular_learner(
         >>> probs.shape, row.cat_names
         (torch.Size([2]), ['city'])
     """
+    making = Making(tabular_learner, locals())
     check_loaders(dls)
     blocks: list[Any] = list(dls.target_blocks)
     model = _network(dls, arch, layers, emb_szs, config, n_out, y_range)
     loss = table_loss(dls, model, class_weights) if loss_func is None else loss_func
     if arch == "tabm":
         loss = MembersLoss(loss, blocks[0] if len(blocks) == 1 else None)
-    return TabularLearner(
+    learn = TabularLearner(
         dls,
         model,
         loss_func=loss,
@@ -280,6 +282,8 @@ def tabular_learner(
         engine=engine,
         model_config={"table": model.config},
     )
+    learn.making = making
+    return learn
 
 
 def _network(

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from wiggly.data.edits.journal import Journal, opened_journal
-from wiggly.data.loaders import DataLoaders, Recipe
+from wiggly.data.loaders import DataLoaders, Origin, Recipe
 from wiggly.data.split import IndexSplitter, RandomSplitter, Splitter
 from wiggly.data.summary import describe
 from wiggly.errors import ArgumentError, DataError
 from wiggly.records import Batch
 from wiggly.tabular.block import TableBlock
-from wiggly.tabular.edited import edited_table
+from wiggly.tabular.edited import edited_recipe, edited_table
 from wiggly.tabular.loader import TableLoader
 from wiggly.tabular.reading import as_frame
 from wiggly.tabular.show import show_table
@@ -137,11 +137,11 @@ class TabularDataLoaders(DataLoaders):
                 f"it has {len(frame)}",
                 "Pass more rows.",
             )
-        split, plan = splitter(frame.to_native()), None
+        split, plan, whole = splitter(frame.to_native()), None, frame
         if edits is not None:
             frame, split, plan = edited_table(frame, split, y_names, y_block, edits, path)
         table = TabularPandas(frame, procs, cat_names, cont_names, y_names, y_block, split, verbose=verbose)
-        recipe = Recipe(source, describe(splitter), edits=None if plan is None else plan.summary())
+        recipe = edited_recipe(source, describe(splitter), path, whole, split, plan)
         if plan is not None:
             plan.warn()
         return cls.from_table(table, bs, val_bs, shuffle, path, device, seed, recipe)
@@ -215,7 +215,7 @@ class TabularDataLoaders(DataLoaders):
             verbose=verbose,
             edits=None if edits is None else opened_journal(edits, Path(csv).parent),
         )
-        made.remember_source(f"'{csv}'")
+        made.remember_source(f"'{csv}'", Path(csv).parent)
         return made
 
     @classmethod
@@ -321,7 +321,8 @@ class TabularDataLoaders(DataLoaders):
         rows = table.dataset(split.train)
         train = cls.loader_class(rows, bs, shuffle, drop_last=shuffle, seed=seed, wgts=drawn)
         valid = cls.loader_class(table.dataset(split.valid), val_bs or max(bs, VALID_ROWS), seed=train.seed)
-        return cls(train, valid, table, path, device, recipe=recipe or Recipe("a table"))
+        whole = Origin(table.frame, split, split, path)
+        return cls(train, valid, table, path, device, recipe=recipe or Recipe("a table", origin=whole))
 
     # What DataLoaders does, for loaders of this kind
 
@@ -465,11 +466,12 @@ class TabularDataLoaders(DataLoaders):
         loader = self.loader_class(dataset, self.valid.bs if bs is None else bs, seed=self.valid.seed)
         return loader.to(self.device)
 
-    def remember_source(self, source: str) -> None:
-        """Keeps where the table came from, in words, for reports."""
+    def remember_source(self, source: str, folder: str | Path) -> None:
+        """Keeps where the table came from, in words, for reports, and where its edits are looked for."""
         from dataclasses import replace
 
-        self._recipe = replace(self._recipe, source=source)
+        origin = self.origin if self.origin is None else replace(self.origin, folder=folder)
+        self._recipe = replace(self._recipe, source=source, folder=folder, origin=origin)
 
     def recipe(self) -> dict[str, Any]:
         """What a report says about the data; only JSON types."""

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from wiggly.errors import ArgumentError, ModelError
 from wiggly.teach.explorable import Explorable
-from wiggly.teach.runs import held
+from wiggly.teach.runs import held, passed_through
 from wiggly.train.learner import Learner
 
 __all__ = ["LayerProduct", "layer_product", "matrix_product", "patches", "product"]
@@ -118,24 +118,7 @@ def layer_product(learn: Learner, name: str) -> LayerProduct:
 
 def _seen(learn: Learner, layer: nn.Linear | nn.Conv2d, batch: Any) -> tuple[Tensor, Tensor]:
     """The layer's inputs and outputs for a batch, as matrices: one row per item, or per window."""
-    kept: list[tuple[Tensor, Tensor]] = []
-
-    def keep(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-        kept.append((given[0].detach(), made.detach()))
-
-    hook = layer.register_forward_hook(keep)
-    try:
-        with torch.no_grad():
-            learn.engine.forward(learn.model, batch)
-    finally:
-        hook.remove()
-    if not kept:
-        raise ModelError(
-            "the layer must be used when the model runs",
-            "a training batch did not reach it",
-            "Choose another layer; `learn.summary()` lists them.",
-        )
-    given, made = kept[0]
+    given, made = passed_through(learn, layer, batch)
     if isinstance(layer, nn.Linear):
         return given.flatten(0, -2), made.flatten(0, -2)
     if isinstance(layer.padding, str):

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Literal
 
 from wiggly.errors import ArgumentError
+from wiggly.train.again import FitCall
 from wiggly.train.callback import Callback, as_callbacks
 from wiggly.train.callbacks.not_worse import NotWorse
 from wiggly.train.callbacks.save import SaveModel
@@ -85,6 +86,7 @@ class Fitting(Loop):
             StorageError: What an earlier run has left cannot be read, or another process goes on with it now.
             TrainingError: Training cannot go on; the message says what to change.
         """
+        given = dict(locals())
         if budget is not None:
             from wiggly.train.probe.budget import fit_within
 
@@ -95,6 +97,7 @@ class Fitting(Loop):
                     "Pass budget= and nothing of them.",
                 )
             fit_within(self, budget, self._fit, wd, cbs, reset_opt, resume)
+            self._note("fit", given)
             return
         if n_epoch is None:
             raise ArgumentError(
@@ -111,6 +114,7 @@ class Fitting(Loop):
                 "Have the function return a slice or a list for rates that differ by group.",
             )
         self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch, resume)
+        self._note("fit", given)
 
     def fit_one_cycle(
         self,
@@ -136,9 +140,11 @@ class Fitting(Loop):
             pct_start: Share of the steps on the way up.
             moms: Momentum at start, peak and end; None takes the learner's.
         """
+        given = dict(locals())
         moms = self.moms if moms is None else moms
         scheduler = one_cycle_scheduler(self.rates(lr_max), moms, div, div_final, pct_start)
         self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch, resume)
+        self._note("fit_one_cycle", given)
 
     def fit_flat_cos(
         self,
@@ -160,8 +166,10 @@ class Fitting(Loop):
             div_final: The rate ends at `lr / div_final`.
             pct_start: Share of the steps before the fall.
         """
+        given = dict(locals())
         scheduler = flat_cosine_scheduler(self.rates(lr), div_final, pct_start)
         self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch, resume)
+        self._note("fit_flat_cos", given)
 
     def fit_sgdr(
         self,
@@ -185,12 +193,14 @@ class Fitting(Loop):
             cycle_mult: Each cycle is this many times as long as the one before, at least 1.
             wd: As for `fit`, and so are `cbs`, `reset_opt`, `start_epoch` and `resume`.
         """
+        given = dict(locals())
         n_cycles = whole_number("n_cycles", n_cycles, lowest=1)
         cycle_len = whole_number("cycle_len", cycle_len, lowest=1)
         cycle_mult = whole_number("cycle_mult", cycle_mult, lowest=1)
         scheduler = restarts_scheduler(self.rates(lr_max), n_cycles, cycle_len, cycle_mult)
         n_epoch = sum(cycle_len * cycle_mult**cycle for cycle in range(n_cycles))
         self._fit(n_epoch, scheduler, wd, cbs, reset_opt, start_epoch, resume)
+        self._note("fit_sgdr", given)
 
     def fine_tune(
         self,
@@ -232,6 +242,7 @@ class Fitting(Loop):
                 of one pass over the data; callbacks have no part in that. None probes where it can, as told
                 above.
         """
+        given = dict(locals())
         if start not in ("frozen", "probe", None):
             raise ArgumentError('`start` must be "frozen" or "probe"', f"it is {start!r}", "Leave it out.")
         epochs, freeze_epochs = (
@@ -263,6 +274,7 @@ class Fitting(Loop):
                 began = probing or freeze_epochs > 0
                 guard = [NotWorse()] if began and not _chooses([*self.cbs, *cbs]) else []
                 self._fit(epochs, scheduler, wd, [*cbs, *guard], reset_opt, name="unfrozen")
+        self._note("fine_tune", given)
 
     def probe(self, augmented: int = 0, resume: bool = False) -> None:
         """Trains the head alone, to convergence, in about the time of one pass over the data.
@@ -297,13 +309,16 @@ class Fitting(Loop):
             >>> learn.recorder.values[0][1] < 0.5  # the validation loss; 0.69 is that of a coin
             True
         """
+        given = dict(locals())
         from wiggly.train.probe.probing import probe_head
 
         if not resume and self.fit_under_way is None:  # short enough not to be kept
             probe_head(self, augmented)
+            self._note("probe", given)
             return
         with resumable(self, resume) as run:
             run.once({"phase": "probe", "augmented": augmented}, partial(probe_head, self, augmented))
+        self._note("probe", given)
 
     @property
     def _is_probed_by_default(self) -> bool:
@@ -380,6 +395,12 @@ class Fitting(Loop):
             run.phase(compared, callbacks, work)
         if self.show_table and len(self._bad_items) > known_bad:
             print(f"Items skipped as unreadable: {len(self._bad_items)}; `dls.bad_items` names them.")
+
+    def _note(self, name: str, given: dict[str, Any]) -> None:
+        """Remembers a fit that ran to its end, for `retrain`; not one that is a part of another."""
+        if self.fit_under_way is None:
+            given = {argument: value for argument, value in given.items() if argument != "self"}
+            self.fit_calls.append(FitCall(name, given, self.first_unfrozen))
 
     @property
     def _bad_items(self) -> dict[str, str]:

@@ -7,9 +7,9 @@ inherited; each other method calls the file that does the work. Read next: `fitt
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import nn
@@ -23,6 +23,8 @@ from wiggly.train.summary import Summary, briefly, summarise
 
 if TYPE_CHECKING:
     from wiggly.apps.space.push import PushedSpace
+    from wiggly.clean.retrain.retrained import Retrained
+    from wiggly.data.edits.journal import Journal
     from wiggly.train.callbacks.activation import ActivationStats
 
 __all__ = ["Learner"]
@@ -268,6 +270,38 @@ class Learner(Predicting):
         from wiggly.interpret.report import write_report
 
         return self.engine.once(lambda: write_report(self, Path(path)))
+
+    def retrain(
+        self,
+        edits: str | Path | Journal,
+        epochs: int | None = None,
+        lr: float | None = None,
+        make: Callable[[Any], Any] | None = None,
+    ) -> Retrained:
+        """Trains such a learner anew on the data as edits leave them, and prints what that changed.
+
+        Network, first weights and fits are those of this learner, the split is the one it has. Both models
+        are scored on the same validation items with cleaned labels. This learner stays as it is.
+
+        Args:
+            edits: The journal, or its path (below the data's folder, else below the working folder).
+            epochs: Train for so long instead: by `fine_tune` from published weights, else by
+                `fit_one_cycle`.
+            lr: Highest learning rate then; None takes that of these fits.
+            make: Loaders to a new learner; needed where the learner was not made by `vision_learner`,
+                `tabular_learner` or another function of ours.
+
+        Returns:
+            The new learner as `.learn`, scores with intervals, flips by class, items now right and wrong.
+
+        Raises:
+            ArgumentError: It is not known how this learner was made or trained, or items are not known one
+                by one.
+            DataError: There is no such journal, it is of other data, or it leaves no items.
+        """
+        from wiggly.clean.retrain.retraining import retrain
+
+        return retrain(self, edits, epochs, lr, make)
 
     def push_to_space(
         self,

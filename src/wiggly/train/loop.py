@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from wiggly.data.order import Ordered
 from wiggly.errors import ArgumentError
 from wiggly.records import Batch, State
+from wiggly.train.again import FitCall, Making
 from wiggly.train.callback import (
     Callback,
     CancelBatch,
@@ -109,6 +110,8 @@ class Loop:
         self._methods: dict[str, list[Callable[..., None]]] = {}  # of those that are active, by event
         self.checkpoint_every = checkpoint_every
         self.fits_done = 0
+        self.making: Making | None = None  # the call that made this learner, if it was one of ours
+        self.fit_calls: list[FitCall] = []  # fits that ran to their end
         self.split_batches: SplitBatches | None = None
         self.fit_under_way: Run | None = None
         self.probed: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None  # the head before and after

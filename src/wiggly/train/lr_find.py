@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from wiggly.train.loop import Loop
 
-__all__ = ["SuggestFunction", "find_lr", "minimum", "plot_lr_find", "slide", "steep", "valley"]
+__all__ = ["SuggestFunction", "find_lr", "minimum", "plot_lr_find", "slide", "steep", "usable", "valley"]
 
 SuggestFunction = Callable[[Sequence[float], Sequence[float]], float]
 # The search stops where the smoothed loss is this many times its lowest.
@@ -224,30 +224,47 @@ def find_lr(
     lrs, losses = _usable(search, num_it)
     names = [str(getattr(f, "__name__", type(f).__name__)) for f in functions]
     suggestions = dict(zip(names, (float(f(lrs, losses)) for f in functions), strict=True))
-    learner.recorder.lr_search = {"lrs": search.lrs, "losses": search.losses, "suggestions": suggestions}
+    record = {"lrs": search.lrs, "losses": search.losses, "n_steps": num_it, "suggestions": suggestions}
+    learner.recorder.lr_search = record
     if show_plot:
         plot_lr_find(search.lrs, search.losses, suggestions)
     kind = namedtuple("SuggestedLRs", names)  # pyright: ignore[reportUntypedNamedTuple]  (names are the user's)
     return kind(*suggestions.values())
 
 
+def usable(n: int, n_steps: int, diverged: bool) -> slice:
+    """The part of a search that rules read: without the start, where nothing moves yet, and the end, where it
+    diverges, if enough is left.
+
+    Args:
+        n: Steps that were taken.
+        n_steps: Steps that were asked for.
+        diverged: Whether the last of them ran away.
+
+    Example:
+        >>> usable(80, 100, diverged=True)
+        slice(10, 75, None)
+    """
+    if n - 5 - n_steps // 10 < FEWEST_POINTS:
+        return slice(0, n - diverged)
+    return slice(n_steps // 10, n - 5)
+
+
 def _usable(search: _Search, num_it: int) -> tuple[list[float], list[float]]:
-    """Leaves out the start, where nothing moves yet, and the end, where it diverges, if enough is left.
+    """Rates and losses that rules read.
 
     Raises:
         TrainingError: Training diverged before there was anything to see.
     """
-    first, last = num_it // 10, len(search.lrs) - 5
-    if last - first < FEWEST_POINTS:
-        first, last = 0, len(search.lrs) - (not math.isnan(search.diverged_at))
-    if last - first < FEWEST_POINTS:
-        steps = len(search.lrs)
+    steps = len(search.lrs)
+    kept = usable(steps, num_it, not math.isnan(search.diverged_at))
+    if kept.stop - kept.start < FEWEST_POINTS:
         raise TrainingError(
             "`lr_find` must see a few steps before the loss diverges",
             f"it diverged after {steps} at a learning rate of {search.diverged_at:.2g}",
             "Start lower (e.g. start_lr=1e-10), and check that inputs and targets hold no NaN.",
         )
-    return search.lrs[first:last], search.losses[first:last]
+    return search.lrs[kept], search.losses[kept]
 
 
 def plot_lr_find(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,9 @@ class ImageBlock(Block):
             tag = f"bands {self.stored_channels} {self.value_range}"
             return LazyImage(open_kept(raw, self._open, tag, keeping))
         return LazyImage(open_kept(raw, self._open, f"image {self.channels}", keeping))
+
+    def exact(self, value: LazyImage) -> LazyImage:
+        return replace(value, exact=True) if self.stored_channels is None else value
 
     def load_watched(self, raw: Any, keeping: Keeping | None, watch: Stopwatch) -> LazyImage:
         return watched(raw, self, keeping, watch)

@@ -18,6 +18,7 @@ import simplejpeg
 from PIL import Image
 
 from wiggly.errors import ArgumentError, ItemError
+from wiggly.vision.exact import Placement, resample_exactly
 from wiggly.vision.plain import (
     ORIENTATION_TAG,
     Pixels,
@@ -74,6 +75,17 @@ class EncodedImage:
         if self.array is not None:
             return self.array
         return _upright(self._decode_jpeg(*self.scale_for(min_height, min_width)), self.orientation)
+
+    def placed(self, placement: Placement) -> Pixels:
+        """Pixels of a target, resampled exactly from those at full size.
+
+        Args:
+            placement: Where the target lies in the upright picture.
+
+        Raises:
+            ItemError: The bytes are damaged.
+        """
+        return resample_exactly(self.pixels(), placement)
 
     def scale_for(self, min_height: float, min_width: float) -> tuple[int, int, bool]:
         """How a JPEG is decoded for a least size, before it is turned upright: height and width (0 for full

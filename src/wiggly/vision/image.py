@@ -3,7 +3,8 @@ at the end.
 
 In: an `EncodedImage` and what transforms drew. Out: uint8 pixels or a row of a float batch. Transforms only
 replace the matrix or add a step, so a whole list of them costs one decode, one resampling and one look-up.
-The order at the end is: geometry, colours, holes, statistics.
+The order at the end is: geometry, colours, holes, statistics. In training the resampling is a quick one; a
+model that is asked about a picture sees it resampled exactly, as in every runtime it is exported to.
 Read next: `augment.py`.
 """
 
@@ -22,6 +23,7 @@ from wiggly.vision.arrays import open_bands
 from wiggly.vision.colour import ColourStep, apply_curves, joined, look_up, repainted, settled, table
 from wiggly.vision.decode import EncodedImage, open_image
 from wiggly.vision.erase import Hole
+from wiggly.vision.exact import DEFAULT_BORDER, Axis, Placement, placement_of
 from wiggly.vision.geometry import LARGEST_SHRINK, Geometry, resample, scaling, source_scale
 
 __all__ = ["LazyImage", "PILImage", "PILImageBW"]
@@ -86,6 +88,7 @@ class LazyImage:
         curves: Colour steps in order: curves, and what else `colour.py` knows.
         statistics: Mean and std per channel that a model lent, or None.
         holes: What is hidden, in pixels of the target.
+        exact: Resample by the written specification (docs/format.md), not by training's approximation.
     """
 
     source: EncodedImage
@@ -93,6 +96,7 @@ class LazyImage:
     curves: tuple[ColourStep, ...] = ()
     statistics: Statistics | None = None
     holes: tuple[Hole, ...] = ()
+    exact: bool = False
 
     kind: ClassVar[str] = "image"  # how transforms of other libraries call it
 
@@ -110,12 +114,12 @@ class LazyImage:
         """With one more geometric step."""
         whole = self.geometry.then(geometry) if self.geometry else geometry
         holes = tuple(hole.moved(geometry) for hole in self.holes) if self.holes else ()
-        return LazyImage(self.source, whole, self.curves, self.statistics, holes)
+        return LazyImage(self.source, whole, self.curves, self.statistics, holes, self.exact)
 
     def recoloured(self, step: ColourStep) -> LazyImage:
         """With one more colour step."""
         curves = joined(self.curves, step)
-        return LazyImage(self.source, self.geometry, curves, self.statistics, self.holes)
+        return LazyImage(self.source, self.geometry, curves, self.statistics, self.holes, self.exact)
 
     def erased(self, holes: Sequence[Hole]) -> LazyImage:
         """With more holes."""
@@ -144,13 +148,25 @@ class LazyImage:
         """Another picture (PIL, array or tensor) in its place; statistics still wait for the end."""
         open_again = open_image if self.source.channels in (1, 3) else open_bands
         source = open_again(picture, self.source.channels, name=self.source.name)
-        return LazyImage(source, statistics=self.statistics)
+        return LazyImage(source, statistics=self.statistics, exact=self.exact)
+
+    @property
+    def placement(self) -> Placement | None:
+        """Where its pixels lie in the source, axis by axis; None if it was turned, mirrored or tilted."""
+        height, width = self.size
+        if self.geometry is None:
+            return Placement(Axis(0.0, 1.0, height), Axis(0.0, 1.0, width))
+        border = self.geometry.border or DEFAULT_BORDER
+        return placement_of(self.geometry.matrix, (height, width), border)
 
     def pixels(self) -> npt.NDArray[Any]:
         """Pixels after geometry, before colours: `(h, w, c)`, uint8, or float32 if the source was."""
         source, geometry = self.source, self.geometry
         if geometry is None:
             return source.pixels()
+        placement = self.placement if self.exact else None
+        if placement is not None:
+            return source.placed(placement)
         sx, sy = source_scale(geometry.matrix, geometry.size)
         # Half of the largest shrink that `resample` takes in one step.
         enough = LARGEST_SHRINK / 2

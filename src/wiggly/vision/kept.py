@@ -1,8 +1,8 @@
 """Images whose decoded pixels are kept in a cache: opened without reading the file, decoded once.
 
 In: a path or bytes, and a `Keeping`. Out: an `EncodedImage` that looks into the cache first. Pixels are kept
-under the file's content and the decode settings. In validation those are the settings that would have been
-taken without a cache, so its pixels are equal to the bit; in training all draws of an image share one copy,
+under the file's content and the decode settings. In validation what is kept is the resampled picture, equal
+to the bit to what would have been made without a cache; in training all draws of an image share one copy,
 as fine as all but the rarest need, so those that would have decoded another differ a little. Read next:
 `blocks.py`.
 """
@@ -23,6 +23,7 @@ from wiggly.data.cache.keeping import Keeping
 from wiggly.data.cache.store import FileFact, digest, file_stamp
 from wiggly.errors import ItemError
 from wiggly.vision.decode import EncodedImage, Pixels, read_file
+from wiggly.vision.exact import Placement, resample_exactly
 from wiggly.vision.geometry import LARGEST_SHRINK
 from wiggly.vision.image import LazyImage
 
@@ -72,6 +73,16 @@ class KeptImage(EncodedImage):
         found = self.keeping.cache.get(key)
         if found is None:
             found = self._read().pixels(*least)
+            self.keeping.cache.put(key, found)
+        return found
+
+    def placed(self, placement: Placement) -> Pixels:
+        """The same as of any `EncodedImage`; kept are the resampled pixels, few and always the same."""
+        assert self.keeping is not None
+        key = digest(self.content, _settings(self.tag, placement))
+        found = self.keeping.cache.get(key)
+        if found is None:
+            found = resample_exactly(self._read().pixels(), placement)
             self.keeping.cache.put(key, found)
         return found
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wiggly.train.again import Making
 from wiggly.train.engine import Engine
 from wiggly.train.learner import Learner
 from wiggly.train.loop import Callbacks, Momenta
@@ -124,6 +125,7 @@ def vision_learner(
         >>> learn.get_submodule("0.model.layer1.0.conv1")
         Conv2d(32, 32, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
+    making = Making(vision_learner, locals())
     model = vision_model(
         arch,
         outputs(dls) if n_out is None else n_out,
@@ -166,4 +168,5 @@ def vision_learner(
     )
     if model.pretrained:
         learn.freeze()
+    learn.making = making
     return learn

@@ -26,8 +26,10 @@ from wiggly.data.loader import default_workers
 from wiggly.data.vocab import Vocab, plain_label, some_of
 from wiggly.errors import ArgumentError, ItemError, LabelError
 from wiggly.vision.arrays import open_indices
+from wiggly.vision.back import mask_in_picture
 from wiggly.vision.decode import EncodedImage
 from wiggly.vision.drawing import class_colours, draw_indices
+from wiggly.vision.exact import placement_of
 from wiggly.vision.frame import SameFrame, picture_of
 from wiggly.vision.geometry import Geometry, Matrix, resample, scaling
 from wiggly.vision.kept import open_kept
@@ -305,6 +307,8 @@ class MaskBlock(Block):
             return self.decode(encoded)
         border = "border" if self.void is None else "zeros"
         indices = encoded.detach().cpu().numpy().astype(np.int32)
+        if (placement := placement_of(np.linalg.inv(back).astype(np.float64), size)) is not None:
+            return PILMask.from_indices(mask_in_picture(indices, placement, wanted, self.void))
         mask = LazyMask(indices, "a prediction", Geometry(back, wanted, border), self.void or 0)
         return PILMask.from_indices(mask.pixels())
 

@@ -14,6 +14,7 @@ import torch
 
 from wiggly.data.blocks import CategoryBlock, RegressionBlock
 from wiggly.errors import ArgumentError
+from wiggly.train.again import Making
 from wiggly.train.engine import Engine
 from wiggly.train.learner import Learner
 from wiggly.train.loop import Callbacks, Momenta
@@ -118,6 +119,7 @@ def unet_learner(
     """
     if loss_func is None:
         _check_targets(dls, n_out)
+    making = Making(unet_learner, locals())
     model = unet_model(
         arch,
         outputs(dls) if n_out is None else n_out,
@@ -153,6 +155,7 @@ def unet_learner(
     leave_out(getattr(learn.target_block, "void", None), [learn.loss_func, *learn.metrics])
     if model.pretrained:
         learn.freeze()
+    learn.making = making
     return learn
 
 

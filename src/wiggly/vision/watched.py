@@ -15,6 +15,7 @@ from wiggly.data.cache.keeping import Keeping
 from wiggly.data.profiling.stopwatch import Stopwatch
 from wiggly.vision import decode
 from wiggly.vision.decode import EncodedImage, Pixels
+from wiggly.vision.exact import Placement, resample_exactly
 from wiggly.vision.image import LazyImage
 
 __all__ = ["watched"]
@@ -33,6 +34,14 @@ class _Watched(EncodedImage):
         assert self.watch is not None
         with self.watch(self.stage):
             return self.source.pixels(min_height, min_width)
+
+    def placed(self, placement: Placement) -> Pixels:
+        assert self.source is not None
+        assert self.watch is not None
+        if self.stage == "decode":
+            return resample_exactly(self.pixels(), placement)
+        with self.watch(self.stage):
+            return self.source.placed(placement)
 
 
 def watched(raw: Any, block: Block, keeping: Keeping | None, watch: Stopwatch) -> LazyImage:

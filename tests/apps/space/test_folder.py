@@ -19,6 +19,7 @@ from PIL import Image
 from tests.apps.space.hub import HIDDEN, started
 
 from wiggly.apps.liked import Likes
+from wiggly.apps.owned import hashes_of
 from wiggly.apps.space.folder import MARK, write_space
 from wiggly.apps.space.live import Endpoint, check_live
 from wiggly.apps.space.lock import locked, python_of_lock
@@ -115,17 +116,20 @@ def test_what_is_not_ours_stays(bundles: dict[str, Path], tmp_path: Path, other:
 
 def test_ours_is_renewed(bundles: dict[str, Path], tmp_path: Path) -> None:
     write_space(bundles["table"], tmp_path)
-    mark = json.loads((tmp_path / MARK).read_text())
+    mark = json.loads((tmp_path / MARK.file).read_text())
     (tmp_path / "wiggly" / "old.py").write_text("")
     outside = tmp_path.parent / "outside.txt"
     outside.write_text("mine")
-    names = [*mark["files"], "wiggly/old.py", "../outside.txt"]
-    (tmp_path / MARK).write_text(json.dumps({**mark, "files": names}))
+    old = hashes_of({"wiggly/old.py": b"", "../outside.txt": b"mine"})
+    (tmp_path / MARK.file).write_text(json.dumps({**mark, "files": {**mark["files"], **old}}))
     (tmp_path / "notes.txt").write_text("mine")
     write_space(bundles["pairs"], tmp_path)
     assert not (tmp_path / "wiggly" / "old.py").exists()
     assert (tmp_path / "notes.txt").exists() and outside.exists()
     assert (tmp_path / "model.wiggly").read_bytes() == bundles["pairs"].read_bytes()
+    (tmp_path / "app.py").write_text("# mine")
+    with pytest.raises(ArgumentError, match=r"changed since: app\.py"):
+        write_space(bundles["table"], tmp_path)
 
 
 def test_a_bundle_without_a_graph_is_refused(bundles: dict[str, Path], tmp_path: Path) -> None:

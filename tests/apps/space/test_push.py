@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ def test_pushed_again_it_is_renewed_and_leftovers_go(hub: Hub, bundles: dict[str
     space = hub.spaces["ada/one"]
     space.files["wiggly/old.py"] = b"# of an older push"
     space.files["notes.txt"] = b"the owner's own"
-    mark = space.files["space.json"].replace(b'"app.py"', b'"app.py", "wiggly/old.py"')
+    mark = space.files["space.json"].replace(b'"app.py":', b'"wiggly/old.py": "0", "app.py":')
     space.files["space.json"] = mark
     pushed = push_space("ada/one", bundles["pairs"], **FAST)
     assert len(space.commits) == 2 and pushed.examples == 1
@@ -62,6 +64,26 @@ def test_a_static_space_hands_out_the_model(
     settings = yaml.safe_load(space.files["README.md"].decode().split("---\n")[1])
     assert settings["sdk"] == "static" and settings["app_file"] == "index.html"
     assert "model/model.onnx" in space.files and "app.py" not in space.files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["labels", "mask", "points", "boxes", "table", "pairs"])
+def test_every_kind_of_model_is_started_and_asked(hub: Hub, bundles: dict[str, Path], kind: str) -> None:
+    pushed = push_space(f"ada/{kind}", bundles[kind], **FAST)
+    assert pushed.examples == len(zipfile_examples(bundles[kind])) > 0
+    assert pushed.difference <= 1e-3
+
+
+def test_a_learner_pushes_itself(hub: Hub, digits_folder: Path) -> None:
+    from tests.bundle.support import train_digits
+
+    learn = train_digits(digits_folder, epochs=1)
+    pushed = learn.push_to_space("ada/digits", private=True, timeout=60.0)
+    space = hub.spaces["ada/digits"]
+    assert pushed.commit == space.sha and space.private
+    assert pushed.examples > 0 and pushed.difference <= 1e-5
+    with zipfile.ZipFile(io.BytesIO(space.files["model.wiggly"])) as opened:
+        assert json.loads(opened.read("model.json"))["task"] == "classification"
 
 
 def test_another_model_there_is_noticed(

@@ -220,7 +220,7 @@ def test_several_labels(shared: Path, weights: Path) -> None:
     dls = block.dataloaders(table, bs=32, seed=0)
     found = suggest(dls, arch=LITE0, weights=weights, kinds=["label"])
     names = {table.fname[k] for k in planted}
-    first = [s for s in found[:14] if Path(s.item).name in names]
+    first = [s for s in found[:20] if Path(s.item).name in names]
     assert len(first) >= 3
     assert first[0].part in ("cat", "car") and first[0].given == ["car"]
     assert ("car" in first[0].predicted) == (first[0].part != "car")

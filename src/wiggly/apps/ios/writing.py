@@ -6,7 +6,6 @@ In: a bundle, a folder, and what the app is called. Out: the project, the Swift 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import plistlib
@@ -19,14 +18,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wiggly.apps.ios.project import APP, project_text, scheme_text
+from wiggly.apps.owned import Mark, hashes_of
 from wiggly.bundle.archive import Archive, read_archive
 from wiggly.bundle.manifest import WEIGHTS, Manifest, write_manifest
 from wiggly.errors import ArgumentError, StorageError
 
 __all__ = ["write_ios"]
 
-#: Says that a folder is ours, and what was written into it.
-MARK = "wiggly-ios.json"
+MARK = Mark("wiggly-ios.json", "wiggly ios", "the folder of a project")
 
 #: Folders of ios/ and where they go.
 COPIED = {"WigglyKit": "WigglyKit", "App": "App", "AppTests": "AppTests"}
@@ -86,7 +85,7 @@ def write_ios(
         if endpoint is None:
             _write_model(archive, made / "App" / "Model.mlpackage")
         _write_all(made, archive, shown, identifier, endpoint)
-        _mark(made)
+        (made / MARK.file).write_bytes(MARK.content(_files(made)))
         if place.exists():
             shutil.rmtree(place)
         made.rename(place)
@@ -125,16 +124,16 @@ def _check_place(place: Path) -> None:
         raise StorageError("DIR must name a folder", f"'{place}' is something else", "Choose another name.")
     if not place.exists() or not any(place.iterdir()):
         return
-    try:
-        hashes: Any = json.loads((place / MARK).read_text(encoding="utf-8"))["files"]
-        written = {str(name): str(value) for name, value in hashes.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    mark = place / MARK.file
+    written = MARK.read(mark.read_bytes()) if mark.is_file() else None
+    if written is None:
         raise StorageError(
             "DIR must be new, empty, or an earlier project of `wiggly ios`",
             f"'{place}' holds something else",
             "Choose another name.",
-        ) from None
-    changed = sorted(n for n, h in _hashes(place).items() if written.get(n) != h)
+        )
+    there = hashes_of(_files(place))  # also what was added: all of it is replaced at once
+    changed = [name for name, digest in there.items() if written.get(name) != digest]
     if changed:
         raise StorageError(
             "an earlier project must be as it was written",
@@ -143,20 +142,15 @@ def _check_place(place: Path) -> None:
         )
 
 
-def _hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below, but for what Xcode and Swift keep for themselves."""
-    found: dict[str, str] = {}
-    for file in sorted(folder.rglob("*")):
+def _files(folder: Path) -> dict[str, bytes]:
+    """Every file below, but for the mark and what Xcode and Swift keep for themselves."""
+    found: dict[str, bytes] = {}
+    for file in folder.rglob("*"):
         name = file.relative_to(folder).as_posix()
-        if (
-            not file.is_file()
-            or name == MARK
-            or re.search(r"(^|/)(xcuserdata|\.build|\.DS_Store)(/|$)", name)
-        ):
-            continue
-        if name.endswith(".xcodeproj/project.xcworkspace/contents.xcworkspacedata"):
-            continue
-        found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+        kept = re.search(r"(^|/)(xcuserdata|\.build|\.DS_Store)(/|$)", name)
+        workspace = name.endswith(".xcodeproj/project.xcworkspace/contents.xcworkspacedata")
+        if file.is_file() and name != MARK.file and not kept and not workspace:
+            found[name] = file.read_bytes()
     return found
 
 
@@ -265,7 +259,3 @@ def _colour(red: str, green: str, blue: str) -> dict[str, Any]:
 def _guide(manifest: Manifest, name: str, project: str, endpoint: str | None) -> str:
     where = "The model runs on the device." if endpoint is None else f"It asks the server at {endpoint}."
     return GUIDE.format(name=name, title=manifest.title, where=where, project=project, wiggly=manifest.wiggly)
-
-
-def _mark(made: Path) -> None:
-    (made / MARK).write_text(json.dumps({"files": _hashes(made)}, indent=1) + "\n", encoding="utf-8")

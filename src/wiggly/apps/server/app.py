@@ -6,7 +6,7 @@ by itself. Read next: `routes.py`; `start.py`, which listens.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from wiggly.apps.server.metrics import Metrics
 from wiggly.apps.server.openapi import describe
 from wiggly.apps.server.refusals import CODES, Refusal, answer
 from wiggly.apps.server.routes import Service, routes
+from wiggly.apps.server.ui import add_static_page, to_the_page
 from wiggly.apps.server.worker import Servable, Worker
 
 __all__ = ["empty_app", "make_server"]
@@ -40,6 +41,7 @@ def make_server(
     runtime: str = "",
     checked: float | None = None,
     page: Callable[[Worker], Any] | None = None,
+    static_page: Mapping[str, bytes] | None = None,
 ) -> FastAPI:
     """The server of a model.
 
@@ -54,6 +56,8 @@ def make_server(
             the server starts, and nothing is answered before.
         page: Makes the `gradio.Blocks` that is shown at `/`; its functions may ask `worker.predict`. None for
             no page.
+        static_page: Files of the page that is shown at `/ui/`, from `ui.static_page`; without `page` also
+            where `/` leads.
 
     Returns:
         The application; `app.state.worker` is its `Worker`.
@@ -67,12 +71,14 @@ def make_server(
     service = Service(predictor, worker, limits, metrics, fetcher, runtime)
     app, prefix = _application(service), root_path.rstrip("/")
     app.state.worker, app.state.service = worker, service
+    if static_page:
+        add_static_page(app, static_page)
     if page is not None:
         from wiggly.apps.server.mounted import mount_page
 
         mount_page(app, page(worker), limits, prefix)
     else:
-        app.add_api_route("/", _to_the_model, include_in_schema=False)
+        app.add_api_route("/", to_the_page if static_page else _to_the_model, include_in_schema=False)
     if cors:
         app.add_middleware(CORSMiddleware, allow_origins=list(cors), allow_methods=["GET", "POST"])
     app.add_middleware(Around, metrics=metrics, root_path=prefix)

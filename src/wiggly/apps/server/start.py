@@ -68,7 +68,8 @@ def serve_bundle(
         limits: What a stranger may ask.
         allow_urls: Whether a request may name the address of a picture, which this machine then fetches.
         cors: Origins whose pages may ask.
-        page: Whether the Gradio page is shown at `/`, where Gradio is installed.
+        page: Whether the Gradio page is shown at `/`, where Gradio is installed, and that of `wiggly web` at
+            `/ui/`, where it is built.
         access_log: Print a line for each request.
         runtime: "onnx" or "torch"; None takes ONNX Runtime where the bundle has a graph and it is installed.
         threads: How many compute one answer, in ONNX Runtime; None leaves it to the runtime.
@@ -80,6 +81,7 @@ def serve_bundle(
     """
     _check_packages()
     from wiggly.apps.server.app import make_server
+    from wiggly.apps.server.ui import static_page
 
     place = place or Place()
     with ExitStack() as stack:
@@ -96,6 +98,7 @@ def serve_bundle(
             runtime=runs_on,
             checked=checked,
             page=shown,
+            static_page=static_page(path) if page else None,
         )
         proved = (
             f"{len(predictor.examples)} worked examples within {checked:.1g}" if predictor.examples else ""

@@ -6,21 +6,19 @@ is touched. Read next: `app.py`, what runs there; `push.py`, which sends it.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
+from wiggly.apps.owned import Mark
 from wiggly.apps.space.lock import locked, python_of_lock
 from wiggly.apps.space.package import SOURCE, package_files
 from wiggly.apps.space.readme import readme
 from wiggly.bundle.archive import Archive, read_archive
-from wiggly.errors import ArgumentError, BundleError, StorageError
+from wiggly.errors import BundleError, StorageError
 
-__all__ = ["MADE_BY", "MARK", "MODEL", "is_ours", "space_contents", "write_space"]
+__all__ = ["MARK", "MODEL", "space_contents", "write_space"]
 
-MADE_BY, MARK = "wiggly space", "space.json"
+MARK = Mark("space.json", "wiggly space", "the folder of a Space")
 MODEL = "model.wiggly"
 
 #: Where the terms of wiggly lie: in a source checkout, and in an installed package.
@@ -48,9 +46,8 @@ def space_contents(bundle: str | os.PathLike[str], *, static: bool = False) -> d
             "Export it again where the packages of `wiggly[export]` are.",
         )
     files = _static(bundle, archive) if static else _served(bundle, archive)
-    mark = {"made_by": MADE_BY, "kind": "static" if static else "gradio", "model": archive.sha256}
-    mark["files"] = cast("Any", sorted([*files, MARK]))
-    return {**files, MARK: (json.dumps(mark, indent=1) + "\n").encode()}
+    about = {"kind": "static" if static else "gradio", "model": archive.sha256}
+    return {**files, MARK.file: MARK.content(files, about)}
 
 
 def _served(bundle: str | os.PathLike[str], archive: Archive) -> dict[str, bytes]:
@@ -114,68 +111,13 @@ def write_space(
         Bytes of each file that was written.
 
     Raises:
-        ArgumentError: The folder holds something else.
+        ArgumentError: The folder holds something else, or files of ours that were changed since.
         BundleError: The bundle is none, or has no graph.
         StorageError: The folder cannot be written.
         DependencyError: As for `space_contents`.
     """
     place = Path(folder)
-    old = _claimed(place)
+    MARK.claim(place)  # before anything is read
     files = space_contents(bundle, static=static)
-    taken = next((name for name in files if name not in old and (place / name).exists()), None)
-    if taken:
-        raise _not_ours(place, taken)
-    try:
-        for name in old - set(files):
-            (place / name).unlink(missing_ok=True)
-        for name, content in files.items():
-            path = place / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-    except OSError as error:
-        why = f"'{place}' is not: {error.strerror}"
-        raise StorageError("the folder of a Space must be writable", why, "Name another one.") from error
+    MARK.write(place, files)
     return {name: len(content) for name, content in files.items()}
-
-
-def is_ours(mark: bytes) -> Mapping[str, Any]:
-    """What a `space.json` says, if it is one of ours; else nothing."""
-    try:
-        said: Any = json.loads(mark)
-    except ValueError:
-        return {}
-    found = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
-    return found if found.get("made_by") == MADE_BY and isinstance(found.get("files"), list) else {}
-
-
-def _claimed(folder: Path) -> set[str]:
-    """The files that an earlier call wrote there.
-
-    Raises:
-        ArgumentError: The folder is not empty and not ours.
-    """
-    if not folder.exists():
-        return set()
-    if not folder.is_dir():
-        raise ArgumentError("a Space is a folder", f"'{folder}' is a file", "Name a new folder.")
-    mark = folder / MARK
-    ours = is_ours(mark.read_bytes()) if mark.is_file() else {}
-    if ours:
-        return {name for name in map(str, ours["files"]) if _is_plain(name)}
-    other = next((path for path in folder.iterdir() if path.name != ".git"), None)
-    if other is None:
-        return set()
-    raise _not_ours(folder, other.name)
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a name stays within the folder."""
-    return not name.startswith("/") and ".." not in name.split("/") and "\\" not in name and ":" not in name
-
-
-def _not_ours(folder: Path, name: str) -> ArgumentError:
-    return ArgumentError(
-        "the folder must be new, empty, or written by `wiggly space`",
-        f"'{folder}' holds '{name}', which is not",
-        "Name another folder.",
-    )

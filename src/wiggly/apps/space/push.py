@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from wiggly.apps.space.folder import MARK, is_ours, space_contents
+from wiggly.apps.space.folder import MARK, space_contents
 from wiggly.apps.space.live import Endpoint, check_files, check_live
 from wiggly.apps.space.waiting import wait_until_running
 from wiggly.bundle.archive import read_archive
@@ -156,19 +156,19 @@ def _stale(hub: Any, api: Any, repo_id: str, files: set[str], private: bool) -> 
         )
     if there <= NOBODYS:
         return []
-    ours = is_ours(_mark_of(api, repo_id)) if MARK in there else {}
-    if not ours:
+    ours = MARK.read(_mark_of(api, repo_id)) if MARK.file in there else None
+    if ours is None:
         raise SpaceError(
             "the Space must be new, empty, or pushed by wiggly",
             f"'{repo_id}' is there, and holds other files ({', '.join(sorted(there - NOBODYS)[:3])})",
             "Take another name, or delete that Space on the hub.",
         )
-    return sorted({str(name) for name in ours["files"]} & there - files)
+    return sorted(set(ours) & there - files)
 
 
 def _mark_of(api: Any, repo_id: str) -> bytes:
     with TemporaryDirectory(prefix="wiggly-space-") as folder:
-        return Path(api.hf_hub_download(repo_id, MARK, repo_type="space", local_dir=folder)).read_bytes()
+        return Path(api.hf_hub_download(repo_id, MARK.file, repo_type="space", local_dir=folder)).read_bytes()
 
 
 def _commit(hub: Any, api: Any, repo_id: str, files: Mapping[str, bytes], stale: list[str]) -> str:

@@ -6,6 +6,7 @@ arguments and results are those of the ONNX file (docs/format.md). Read next: `w
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -32,7 +33,7 @@ __all__ = ["GraphModule", "PairGraph", "PictureGraph", "TableGraph", "graph_modu
 MOST_IN_A_BYTE = 256
 
 
-class GraphModule(nn.Module):
+class GraphModule(nn.Module, ABC):
     """What is exported.
 
     Args:
@@ -62,9 +63,9 @@ class GraphModule(nn.Module):
         """The type the network computes in."""
         return next(part.dtype for part in self.network.parameters() if part.is_floating_point())
 
+    @abstractmethod
     def examples(self) -> tuple[Tensor, ...]:
         """Inputs to trace it with."""
-        raise NotImplementedError
 
     def dynamic(self) -> tuple[dict[int, Any], ...]:
         """Which axes of the inputs have any length."""
@@ -90,7 +91,11 @@ class PictureGraph(GraphModule):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Outputs by the names of `output_names`."""
         levels = self.resample(image).to(self.number)
-        return self.finished(self.network(levels / 255))
+        if self.batched:
+            return self.finished(self.network(levels / 255))
+        from wiggly.vision.detection.fixed import found_in_fixed_shapes
+
+        return self.finished(found_in_fixed_shapes(cast("Any", self.network), levels / 255))
 
     def examples(self) -> tuple[Tensor, ...]:
         height, width = self.described.size or (96, 128)

@@ -1,4 +1,4 @@
-"""The resampling of `bundle/pixels.py` as tensors, so that it travels within the exported graph.
+"""The resampling of `vision/exact.py` as tensors, so that it travels within the exported graph.
 
 In: uint8 pictures `(n, h, w, c)` of any size. Out: levels 0 to 255 `(n, c, H, W)`, float32 and whole. Weights
 are made of the height and width that come at run time. Read next: `modules.py`, what follows it.
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from wiggly.bundle.parts import Step
-from wiggly.bundle.pixels import EDGE, HALF
-from wiggly.bundle.placing import MOVING, Arithmetic, Axis, place
+from wiggly.bundle.placing import MOVING, Arithmetic, place
+from wiggly.vision.exact import EDGE, HALF, Axis
 
 __all__ = ["Resample"]
 

@@ -88,8 +88,19 @@ def _exported(module: GraphModule) -> bytes:
             input_names=module.input_names,
             output_names=module.output_names,
             dynamic_shapes=_shapes(module),
+            custom_translation_table=_own_operators(module),
         )
         return _bytes_of(program)
+
+
+def _own_operators(module: GraphModule) -> dict[Any, Any]:
+    """What stands in the file for wiggly's own operators."""
+    if module.batched:
+        return {}
+    from wiggly.bundle.graph.operators import write_suppressed
+    from wiggly.vision.detection.fixed import SUPPRESSED
+
+    return {SUPPRESSED: write_suppressed}
 
 
 def _plain_attention(module: GraphModule) -> bool:

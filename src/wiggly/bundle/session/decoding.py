@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from wiggly.bundle.back import mask_in_picture, points_in_picture
 from wiggly.bundle.parts import Output
 from wiggly.bundle.replies import is_unsure
 from wiggly.bundle.session.pictures import Shown
 from wiggly.records import Detection, Prediction
+from wiggly.vision.back import mask_in_picture, points_in_picture
 
 __all__ = ["decode", "names_of", "together"]
 

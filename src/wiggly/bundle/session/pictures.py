@@ -16,9 +16,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from wiggly.bundle.parts import ImageInput
-from wiggly.bundle.pixels import resample
-from wiggly.bundle.placing import Placement, place
+from wiggly.bundle.placing import place
 from wiggly.errors import ArgumentError
+from wiggly.vision.exact import Placement, resample_exactly
 from wiggly.vision.plain import array_pixels, by_pillow, check_area, pil_pixels, read_file
 
 __all__ = ["PictureSource", "Shown", "open_pixels"]
@@ -63,7 +63,7 @@ class PictureSource:
         pixels = open_pixels(item, self.described.channels)
         height, width = pixels.shape[:2]
         placement = place(self.described.preprocessing, height, width)
-        return {"image": resample(pixels, placement)[None]}, Shown(height, width, placement)
+        return {"image": resample_exactly(pixels, placement)[None]}, Shown(height, width, placement)
 
 
 def open_pixels(source: Any, channels: int = 3) -> Pixels:

@@ -183,6 +183,38 @@ class Journal:
         self._append(rows)
         return chosen[0] if chosen else None
 
+    def undo_together(self) -> list[Edit]:
+        """Undoes the last row of this journal's author that counts, and all that were written with it (those
+        of the same time, to the microsecond), with one write.
+
+        Returns:
+            The rows that were undone.
+        """
+        return self._all("undo", lambda edits: _together(edits, to_undo(edits, self.author), counts=True))
+
+    def redo_together(self) -> list[Edit]:
+        """Redoes what `undo_together` undid last, if nothing was decided since."""
+        return self._all("redo", lambda edits: _together(edits, to_redo(edits, self.author), counts=False))
+
+    def undo_all(self, edits: Sequence[Edit]) -> list[Edit]:
+        """Undoes these rows with one write, those that count; returns them."""
+        named = {edit.id for edit in edits}
+        return self._all("undo", lambda now: [edit for edit in active_edits(now) if edit.id in named])
+
+    def _all(self, kind: Kind, choose: Callable[[list[Edit]], list[Edit]]) -> list[Edit]:
+        chosen: list[Edit] = []
+
+        def rows() -> list[Edit]:
+            chosen.extend(choose(self.edits))
+            about = (ItemRef(edit.item, edit.path, size=edit.size, copies=edit.copies) for edit in chosen)
+            return [
+                made_edit(kind, ref, author=self.author, of=edit.id)
+                for ref, edit in zip(about, chosen, strict=True)
+            ]
+
+        self._append(rows)
+        return chosen
+
     def _append(self, made: Callable[[], list[Edit]]) -> list[Edit]:
         with self._lock, locked(self.path) as descriptor:
             edits = made()
@@ -322,6 +354,20 @@ def opened_journal(edits: str | Path | Journal, folder: str | Path = ".") -> Jou
             "Check the path; leave `edits` out while there are none, or pass Journal(path).",
         )
     return Journal(found)
+
+
+def _together(edits: Sequence[Edit], last: Edit | None, counts: bool) -> list[Edit]:
+    """The rows that were written with one, and count or do not."""
+    if last is None:
+        return []
+    active = {edit.id for edit in active_edits(edits)}
+    return [
+        edit
+        for edit in edits
+        if edit.kind not in ("undo", "redo")
+        and (edit.author, edit.time) == (last.author, last.time)
+        and (edit.id in active) == counts
+    ]
 
 
 def _named(edits: Sequence[Edit], named: str, kind: Kind) -> Edit:

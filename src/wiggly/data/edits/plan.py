@@ -92,6 +92,9 @@ class EditPlan:
         self.journal, self.matched, self.ids = journal, matched, ids
         self.aside = list(matched.aside)
         self.moved: set[int] = set()
+        #: The split before and after edits, once `split` was asked for.
+        self.drawn_split: Split | None = None
+        self.kept_split: Split | None = None
         #: Position to label of the items that `relabel` gave another label than they had.
         self.applied: dict[int, Any] = {}
 
@@ -135,7 +138,7 @@ class EditPlan:
         Raises:
             DataError: A side has no item left.
         """
-        gone = self.deleted
+        self.drawn_split, gone = split, self.deleted
         sides = {"train": list(split.train), "valid": list(split.valid)}
         goes = {i: s.side for i, s in self.states.items() if s.side is not None and i not in gone}
         for name, other in (("train", "valid"), ("valid", "train")):
@@ -145,7 +148,7 @@ class EditPlan:
             leaving = set(coming)
             sides[other] = [i for i in sides[other] if i not in leaving]
             sides[name] += coming
-        made = Split(*([i for i in side if i not in gone] for side in sides.values()))
+        made = self.kept_split = Split(*([i for i in side if i not in gone] for side in sides.values()))
         for name, side in zip(("training", "validation"), made, strict=True):
             if not side:
                 raise DataError(
@@ -284,7 +287,18 @@ def plan_edits(
             f"speaks of '{strange[0].name}'",
             "Pass the journal of this data, or the folder that it was made for.",
         )
+    if matched.gone and not matched.any_here and not _is_beside(journal, folder):
+        reason = (
+            f"all of its {matched.n_edits:,} edits delete what is not here, '{matched.gone[0].path}' among "
+            "them: that was done already, or these are other data"
+        )
+        matched.aside.append(Aside(journal.path.name, reason))
     return EditPlan(journal, matched, ids)
+
+
+def _is_beside(journal: Journal, folder: str | Path) -> bool:
+    """Whether a journal lies in the data's folder, and so is theirs."""
+    return journal.path.resolve().parent == Path(folder).resolve()
 
 
 def _labels(raw: Any) -> list[Any]:

@@ -14,6 +14,7 @@ from wiggly.tabular.collab.loaders import CollabDataLoaders
 from wiggly.tabular.collab.models import EmbeddingDotBias, EmbeddingNN
 from wiggly.tabular.collab.ranking import Ranking
 from wiggly.tabular.learner import TabularLearner, get_emb_sz
+from wiggly.train.again import Making
 from wiggly.train.checks import whole_number
 from wiggly.train.engine import Engine
 from wiggly.train.loop import Callbacks, Momenta
@@ -120,6 +121,7 @@ def collab_learner(
         >>> len(learn.model.nearest("a")), learn.model.bias(["a", "b"]).shape
         (2, torch.Size([2]))
     """
+    making = Making(collab_learner, locals())
     if use_nn:
         if n_factors is not None:
             raise ArgumentError(
@@ -140,7 +142,7 @@ def collab_learner(
     train = dls.train_ds
     model.set_labels(dls.classes[dls.user_name], dls.classes[dls.item_name]).count(train.cats)
     model.start_at(float(train.targets[0].double().mean()))
-    return CollabLearner(
+    learn = CollabLearner(
         dls,
         model,
         loss_func=loss_func,
@@ -158,6 +160,8 @@ def collab_learner(
         engine=engine,
         model_config=model.config,
     )
+    learn.making = making
+    return learn
 
 
 def _sizes(dls: CollabDataLoaders) -> tuple[int, int]:

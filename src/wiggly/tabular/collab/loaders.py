@@ -23,7 +23,7 @@ from wiggly.data.summary import describe
 from wiggly.data.vocab import plain_label, plain_value
 from wiggly.errors import ArgumentError, DataError
 from wiggly.records import Batch
-from wiggly.tabular.edited import edited_table
+from wiggly.tabular.edited import edited_recipe, edited_table
 from wiggly.tabular.files import read_csv
 from wiggly.tabular.loader import TableLoader
 from wiggly.tabular.loaders import TabularDataLoaders
@@ -116,7 +116,7 @@ class CollabDataLoaders(TabularDataLoaders):
         names = _named(frame, user_name, item_name, rating_name)
         _check_rows(frame, names)
         splitter = splitter or RandomSplitter(valid_pct, seed)
-        split, plan, block = splitter(frame.to_native()), None, RegressionBlock(1)
+        split, plan, block, whole = splitter(frame.to_native()), None, RegressionBlock(1), frame
         if edits is not None:
             frame, split, plan = edited_table(frame, split, names[2], block, edits, path)
             plan.warn()
@@ -124,7 +124,7 @@ class CollabDataLoaders(TabularDataLoaders):
         table.notes = _notes(table)
         if verbose:
             print("\n".join([_told(table), *table.notes]))
-        recipe = Recipe(source, describe(splitter), edits=None if plan is None else plan.summary())
+        recipe = edited_recipe(source, describe(splitter), path, whole, split, plan)
         return cls.from_table(table, bs, val_bs, shuffle, path, device, seed, recipe)
 
     @classmethod
@@ -157,7 +157,7 @@ class CollabDataLoaders(TabularDataLoaders):
         made = cls.from_df(
             read_csv(Path(csv)), valid_pct, *names, seed, bs, val_bs, shuffle, path, device, **options
         )
-        made.remember_source(f"'{csv}'")
+        made.remember_source(f"'{csv}'", Path(csv).parent)
         return made
 
     @classmethod

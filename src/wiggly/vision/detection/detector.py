@@ -124,13 +124,17 @@ class Detector(nn.Module, ABC):
         Raises:
             ModelError: The pictures are too small, or of another number of channels.
         """
+        raw, _ = self.raw(images)
+        return (*self._empty(raw[0]), *raw) if self.training else (*self.found(raw), *raw)
+
+    def raw(self, images: Tensor) -> tuple[Outputs, Frame]:
+        """The raw outputs alone, see `forward`; and the frame among them, as numbers."""
         self._check(images)
         x = self.scaling(images)
         if self.fixed_size is not None and x.shape[2:] != self.fixed_size:
             x = F.interpolate(x, self.fixed_size, mode="bilinear", align_corners=False)
         size = int(x.shape[2]), int(x.shape[3])
-        raw = self._run(_padded(x) if self.fixed_size is None else x, size)
-        return (*self._empty(raw[0]), *raw) if self.training else (*self.found(raw), *raw)
+        return self._run(_padded(x) if self.fixed_size is None else x, size)
 
     def losses(self, outputs: Outputs, boxes: Tensor, labels: Tensor) -> Losses:
         """torchvision's losses of this detector, by their names there.
@@ -151,7 +155,7 @@ class Detector(nn.Module, ABC):
         return as_rows(pictures, self._frame(raw).size, self.max_boxes, self.numbering)
 
     @abstractmethod
-    def _run(self, x: Tensor, size: tuple[int, int]) -> Outputs:
+    def _run(self, x: Tensor, size: tuple[int, int]) -> tuple[Outputs, Frame]:
         """Raw outputs of normalised pictures, padded, of which `size` is picture."""
 
     @abstractmethod
@@ -194,13 +198,13 @@ class DenseDetector(Detector):
     the anchors `(n, a, 4)` in pixels, and the frame.
     """
 
-    def _run(self, x: Tensor, size: tuple[int, int]) -> Outputs:
+    def _run(self, x: Tensor, size: tuple[int, int]) -> tuple[Outputs, Frame]:
         network: Any = self.network
         features = list(_maps(network.backbone(x)).values())
         heads = network.head(features)
         anchors, frame = _anchors(network.anchor_generator, x, size, features)
         parts = [heads[name] for name in self._names]
-        return (*parts, anchors.expand(len(x), -1, -1), frame.tensor(len(x)))
+        return (*parts, anchors.expand(len(x), -1, -1), frame.tensor(len(x))), frame
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -210,12 +214,13 @@ class DenseDetector(Detector):
     def _frame(self, raw: Outputs) -> Frame:
         return Frame.of(raw[-1])
 
-    def _heads(self, raw: Outputs) -> dict[str, Tensor]:
+    def heads(self, raw: Outputs) -> dict[str, Tensor]:
+        """Scores and offsets among raw outputs, by torchvision's names."""
         return {name: part.float() for name, part in zip(self._names, raw, strict=False)}
 
     def _losses(self, raw: Outputs, targets: list[dict[str, Tensor]]) -> Losses:
         network: Any = self.network
-        heads, anchors, frame = self._heads(raw), list(raw[-2]), Frame.of(raw[-1])
+        heads, anchors, frame = self.heads(raw), list(raw[-2]), Frame.of(raw[-1])
         kind = type(network).__name__
         if kind == "FCOS":
             return network.compute_loss(targets, heads, anchors, list(frame.counts))
@@ -225,7 +230,7 @@ class DenseDetector(Detector):
 
     def _decode(self, raw: Outputs) -> list[dict[str, Tensor]]:
         network: Any = self.network
-        heads, anchors, frame = self._heads(raw), raw[-2], Frame.of(raw[-1])
+        heads, anchors, frame = self.heads(raw), raw[-2], Frame.of(raw[-1])
         sizes = [frame.size] * len(anchors)
         if type(network).__name__ == "SSD":
             return network.postprocess_detections(heads, list(anchors), sizes)
@@ -246,7 +251,7 @@ class TwoStageDetector(Detector):
     `(n, a, 4)`, the frame, and the feature maps.
     """
 
-    def _run(self, x: Tensor, size: tuple[int, int]) -> Outputs:
+    def _run(self, x: Tensor, size: tuple[int, int]) -> tuple[Outputs, Frame]:
         network: Any = self.network
         maps = _maps(network.backbone(x))
         features = list(maps.values())
@@ -255,13 +260,8 @@ class TwoStageDetector(Detector):
         anchors, frame = _anchors(network.rpn.anchor_generator, x, size, features)
         n = len(x)
         pooled = [map_ for name, map_ in maps.items() if name in self._pooled]
-        return (
-            scores.reshape(n, -1),
-            offsets.reshape(n, -1, 4),
-            anchors.expand(n, -1, -1),
-            frame.tensor(n),
-            *pooled,
-        )
+        boxes = scores.reshape(n, -1), offsets.reshape(n, -1, 4), anchors.expand(n, -1, -1)
+        return (*boxes, frame.tensor(n), *pooled), frame
 
     @property
     def _pooled(self) -> Sequence[str]:

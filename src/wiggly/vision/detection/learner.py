@@ -15,6 +15,7 @@ from torch import Tensor
 
 from wiggly.errors import ArgumentError
 from wiggly.records import Prediction
+from wiggly.train.again import Making
 from wiggly.train.engine import Engine
 from wiggly.train.learner import Learner
 from wiggly.train.loop import Callbacks, Momenta
@@ -206,6 +207,7 @@ def detection_learner(
         >>> [metric.name for metric in learn.metrics]
         ['AP', 'AP50']
     """
+    making = Making(detection_learner, locals())
     block = _label_block(dls)
     numbering = Numbering(first=1, padding=0) if block.add_na else Numbering(first=0, padding=-100)
     check_score(min_score)
@@ -246,6 +248,7 @@ def detection_learner(
     )
     if model.pretrained:
         learn.freeze()
+    learn.making = making
     return learn
 
 

@@ -1,7 +1,8 @@
 """From the pixels that a model saw back to those of the picture: places, and masks. Needs no torch.
 
-In: where the prepared picture lies (`placing.py`). Out: places in pixels of the upright picture, masks of its
-size. Read next: `masks.py`, and `session/decoding.py`, which both use it.
+In: where the prepared picture lies (`exact.py`). Out: places in pixels of the upright picture, masks of its
+size, the same in a notebook and in every runtime. Read next: `mask.py`, and `../bundle/session/decoding.py`,
+which both use it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wiggly.bundle.placing import Axis, Placement
+from wiggly.vision.exact import Axis, Placement
 
 __all__ = ["mask_in_picture", "points_in_picture"]
 

@@ -1,0 +1,1 @@
+"""The cleaner of the course in a notebook: `ImageClassifierCleaner`. Start with `cleaner.py`."""

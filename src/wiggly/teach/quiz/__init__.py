@@ -1,0 +1,1 @@
+"""Quizzes: questions over the lessons and about your own run, asked again before they are forgotten."""
