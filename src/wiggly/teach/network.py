@@ -138,7 +138,7 @@ def uniform(n: int, seed: int) -> np.ndarray:
 
     Example:
         >>> uniform(2, seed=1).round(6).tolist()
-        [7.8e-06, 0.131538]
+        [8e-06, 0.131538]
     """
     drawn: list[float] = []
     for _ in range(n):

@@ -225,7 +225,12 @@ function build({ frame, data, report }: Home<Data>) {
   const row = (name: string, kind: string, shape: string, key: Key) =>
     h(
       "button",
-      { type: "button", click: () => choose(chosen === key ? null : key), "data-layer": String(key), title: name },
+      {
+        type: "button",
+        click: () => choose(chosen === key ? null : key),
+        "data-layer": String(key),
+        title: name,
+      },
       h("span", {}, name),
       h("span", { class: "small" }, shape),
       h("span", { class: "small" }, kind),
