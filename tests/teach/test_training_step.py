@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tests.teach.conftest import Stage
@@ -14,9 +15,13 @@ from tests.train.support import digit_learner, equal, weights_of
 from torch import nn
 
 from wiggly.errors import ModelError
+from wiggly.tabular.learner import tabular_learner
+from wiggly.tabular.loaders import TabularDataLoaders
+from wiggly.tabular.procs import Categorify, Normalize
 from wiggly.teach.explore import explore
 from wiggly.teach.network import backward, forward, sgd, toy_network, toy_pictures
 from wiggly.teach.runs import held
+from wiggly.teach.softmax import own_scores
 from wiggly.teach.tensors import view
 from wiggly.teach.training_step import step_of
 from wiggly.train.learner import Learner
@@ -131,6 +136,36 @@ def test_a_view_says_what_it_leaves_out() -> None:
     assert weights.note == "the first 2 of 5 filters, at the first of 3 channels"
     assert view(torch.tensor(3.5)).tiles == [[[3.5]]]
     assert view(torch.ones(20, 40), side=4).note == "the first 4 of 20 rows, the first 8 of 40 columns"
+
+
+def test_tables_and_numbers_to_predict_are_stepped_on_too() -> None:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": generator.normal(size=120), "k": generator.choice(list("xyz"), 120)})
+    frame["price"] = 2 * frame["a"] + (frame["k"] == "x")
+    frame["dear"] = np.where(frame["price"] > 0, "yes", "no")
+    for target in ("price", "dear"):
+        dls = TabularDataLoaders.from_df(
+            frame,
+            procs=[Categorify, Normalize],
+            cat_names=["k"],
+            cont_names=["a"],
+            y_names=target,
+            valid_idx=list(range(30)),
+            bs=32,
+            seed=3,
+        )
+        learn = tabular_learner(dls)
+        step = step_of(learn)
+        assert step.items[0].picture is None
+        assert step.after[4] < step.loss
+        if target == "price":
+            assert float(step.items[0].label) in frame["price"].map(lambda v: float(f"{v:.3g}")).tolist()
+        else:
+            assert {item.label for item in step.items} <= {"yes", "no"}
+            found = own_scores(learn, 17)
+            logits = torch.tensor(found.logits).softmax(0)
+            torch.testing.assert_close(learn.get_preds()[0][17], logits.float())
+            assert found.names[found.true or 0] == frame["dear"][17]
 
 
 # ---- in the browser

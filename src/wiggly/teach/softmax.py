@@ -7,6 +7,7 @@ the same (`web/widgets/src/core/softmax.ts`). Read next: `network.py`, which tra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wiggly.data.loader import DataLoader
-from wiggly.errors import ArgumentError, DataError, ModelError
+from wiggly.data.loader import DataLoader, batches_of
+from wiggly.errors import ArgumentError, ModelError
 from wiggly.interpret.pictures import thumbnail
 from wiggly.records import Batch
 from wiggly.teach.explorable import Explorable
@@ -133,7 +134,7 @@ def own_scores(learn: Learner, item: int | Any = 0) -> OwnScores:
         )
     true = batch.targets[0].reshape(-1)[0] if batch.targets else None
     return OwnScores(
-        pred[0].double().cpu().tolist(),
+        pred[0].cpu().double().tolist(),
         class_names(learn, pred.shape[1]),
         None if true is None else int(true),
         float(getattr(learn.loss_func, "label_smoothing", 0.0)),
@@ -147,13 +148,9 @@ def _batch_of(learn: Learner, item: Any) -> tuple[Batch, str]:
     if isinstance(item, bool) or not isinstance(item, int):
         name = Path(item).name if isinstance(item, str | Path) else "your item"
         loader = learn.dls.test_dl([item], bs=1, num_workers=0)
-        return the_first_of(loader.batches()), name
+        return the_first_of(batches_of(loader)), name
     if not isinstance(valid, DataLoader):
-        raise DataError(
-            "the position of an item is looked up in a validation loader of wiggly's",
-            f"this one is a {type(valid).__name__}",
-            "Pass the item itself, e.g. a path.",
-        )
+        return _row_of(learn, item), f"item {item} of the validation set"
     n = len(cast("Any", valid.dataset))
     if not -n <= item < n:
         raise ArgumentError(
@@ -162,6 +159,23 @@ def _batch_of(learn: Learner, item: Any) -> tuple[Batch, str]:
             f"Pass a number from 0 to {n - 1}, or the item itself, e.g. a path.",
         )
     return valid.assemble([item % n], valid.dataset), f"item {item % n} of the validation set"
+
+
+def _row_of(learn: Learner, item: int) -> Batch:
+    """An item of a loader that cannot be asked for one, such as a table's."""
+    with closing(learn.outputs(learn.dls.valid, lend=False)) as outputs:
+        for batch, _ in outputs:
+            if item in batch.positions:
+                row = slice(at := batch.positions.index(item), at + 1)
+                inputs, targets = (
+                    tuple(each[row] for each in part) for part in (batch.inputs, batch.targets)
+                )
+                return Batch(inputs, targets, [item])
+    raise ArgumentError(
+        "`item` must be a position in the validation set",
+        f"there is no item {item}",
+        "Pass a position from 0, or the item itself.",
+    )
 
 
 def softmax_and_cross_entropy(

@@ -54,7 +54,7 @@ def view(tensor: Tensor, side: int = 8, n_tiles: int = 4, maps: bool = False) ->
         >>> found.shape, found.mean, found.tiles, found.note
         ([2, 3], 2.5, [[[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]], '')
     """
-    values = tensor.detach().double().cpu()
+    values = tensor.detach().cpu().double()
     shape = list(values.shape)
     if values.dim() == 4:
         tiles, note = (_maps if maps else _filters)(values, side, n_tiles)

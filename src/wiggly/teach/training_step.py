@@ -255,7 +255,7 @@ def _called(value: Any, names: list[str]) -> str:
         return ""
     if not value.is_floating_point() and value.dtype != torch.bool and 0 <= int(value) < len(names):
         return names[int(value)]
-    return f"{float(value):.3g}"
+    return f"{float(value.detach()):.3g}"
 
 
 def one_training_step(learn: Learner | None = None, n_items: int = 6) -> Explorable:
