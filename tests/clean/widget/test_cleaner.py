@@ -15,12 +15,12 @@ import torch
 from wiggly import (
     ArgumentError,
     DataError,
-    ImageClassifierCleaner,
     ImageDataLoaders,
     Journal,
     Resize,
     get_image_files,
 )
+from wiggly.clean.widget.cleaner import ImageClassifierCleaner
 
 # The two loops as the course's notebook on cleaning has them, a line each.
 COURSE = """

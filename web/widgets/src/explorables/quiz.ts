@@ -127,7 +127,7 @@ function build({ frame, data, report, model }: Home<Data>) {
     const home = data.lessons[question.lesson];
     where.textContent = [
       home ? `Lesson ${question.lesson}: ${home.title}` : "Your own run",
-      `question ${asked.length + Number(again.has(question.id)) * 0 + 1} of ${asked.length + waiting.length}`,
+      `question ${asked.length + 1} of ${asked.length + waiting.length}`,
       again.has(question.id) ? "once more" : "",
     ]
       .filter(Boolean)
