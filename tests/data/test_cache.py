@@ -205,6 +205,18 @@ def test_killed_while_building(tmp_path: Path) -> None:
     assert used(tmp_path) < 1.2 * sum(array_of(n).nbytes + 200 for n in range(2000))
 
 
+def test_killed_between_the_files_of_a_segment(tmp_path: Path) -> None:
+    fill(DiskCache(tmp_path, 10**8), 20)
+    gc.collect()
+    before = used(tmp_path)
+    taken = next(tmp_path.rglob("*.pixels")).with_name("0123456789abcdef-01234567.pixels")
+    with open(taken, "xb") as file:
+        file.truncate(10**7)
+    again = DiskCache(tmp_path, 10**8)
+    assert not taken.exists() and used(tmp_path) == before
+    assert all(right(again, n) for n in range(20))
+
+
 def test_two_build_at_once(tmp_path: Path) -> None:
     processes = [build(tmp_path), build(tmp_path), build(tmp_path, first=200, last=600)]
     assert [said(p) for p in processes] == ["done"] * 3

@@ -226,13 +226,20 @@ class DiskCache(Cache):
 
     def _trim(self) -> None:
         """Cuts the room that killed writers had taken and not used."""
-        for index in self._files.glob("*.index"):
-            pixels = index.with_suffix(".pixels")
-            with contextlib.suppress(OSError), open(pixels, "r+b", buffering=0) as file:
-                if lock(file, shared=False):
-                    used = used_bytes(index)
-                    if used < os.fstat(file.fileno()).st_size:
-                        file.truncate(used)
+        with contextlib.suppress(OSError), open(self._files / "lock", "ab") as gate:
+            lock(gate, shared=False, wait=True)  # nobody is between the two files of a new segment
+            for pixels in self._files.glob("*.pixels"):
+                self._trim_segment(pixels, pixels.with_suffix(".index"))
+
+    def _trim_segment(self, pixels: Path, index: Path) -> None:
+        if not index.exists():
+            _remove(pixels.with_suffix(""))  # killed before it had made the second file
+            return
+        with contextlib.suppress(OSError), open(pixels, "r+b", buffering=0) as file:
+            if lock(file, shared=False):
+                used = used_bytes(index)
+                if used < os.fstat(file.fileno()).st_size:
+                    file.truncate(used)
 
     @property
     def size(self) -> int:
