@@ -15,6 +15,7 @@ from tests.bundle.support import train_digits
 from wiggly.bundle import proof
 from wiggly.bundle.archive import describe_file, read_archive, write_archive
 from wiggly.bundle.card import CARD, body_of, card_of
+from wiggly.bundle.measured import Quality
 from wiggly.bundle.parts import CategoryOutput, Example, Unsure
 from wiggly.cli import main
 
@@ -32,14 +33,14 @@ def test_the_table(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading.split()[:3] == ["runtime", "version", "examples"]
     assert [row.split()[0] for row in rows] == ["pytorch", "onnxruntime"]
-    assert all(row.endswith("ok") and "5 of 5" in row for row in rows)
+    assert all(row.endswith("ok") and "10 of 10" in row for row in rows)
 
 
 def test_as_json(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(bundle), "--runtime", "onnxruntime", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     [row] = told["runtimes"]
-    assert told["ok"] and row["examples"] == row["same_labels"] == 5
+    assert told["ok"] and row["examples"] == row["same_labels"] == 10
     assert row["largest_difference"] <= 1e-4 and row["milliseconds"] > 0
 
 
@@ -60,7 +61,7 @@ def test_another_label_fails(bundle: Path, tmp_path: Path, capsys: pytest.Captur
     path = with_example(bundle, tmp_path / "x.wiggly", label=other)
     assert main(["verify", str(path)]) == 1
     said = capsys.readouterr().out
-    assert "4 of 5" in said and said.count("DIFFERS") == 2
+    assert "9 of 10" in said and said.count("DIFFERS") == 2
     assert f"onnxruntime: '{first.file}' gives another label" in said
 
 
@@ -187,3 +188,74 @@ def test_rows_without_torch_are_json() -> None:
     _check_rows("onnx", True)
     with pytest.raises(ArgumentError, match="needs --json"):
         _check_rows("onnx", False)
+
+
+@pytest.fixture(scope="module")
+def with_variants(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `wiggly train` writes when it is asked for smaller graphs."""
+    path = tmp_path_factory.mktemp("variants") / "digits.wiggly"
+    words = [
+        "--arch",
+        "test_resnet",
+        "--no-pretrained",
+        "--size",
+        "32",
+        "--epochs",
+        "15",
+        "--lr",
+        "1e-2",
+        "--bs",
+        "16",
+        "--no-flip",
+    ]
+    about = ["--title", "Ten digits", "--licence", "CC0-1.0", "--examples", "3", "--wanted-accuracy", "0.7"]
+    smaller = ["--variant", "fp16", "--variant", "int8", "--bound", "0.3"]
+    assert main(["train", str(digits_folder), "--out", str(path), *words, *about, *smaller]) == 0
+    return path
+
+
+@pytest.mark.slow
+def test_train_writes_what_it_is_asked_for(with_variants: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = read_archive(with_variants).manifest
+    assert (manifest.title, manifest.licence, len(manifest.examples)) == ("Ten digits", "CC0-1.0", 3)
+    assert [one.precision for one in manifest.quality] == ["float16", "int8"]
+    assert {one.bound for one in manifest.quality} == {0.3}
+    assert manifest.outputs[0].unsure is None or manifest.outputs[0].unsure.wanted == 0.7  # type: ignore[union-attr]
+    assert main(["info", str(with_variants)]) == 0
+    said = capsys.readouterr().out
+    for one in manifest.quality:
+        kept = "kept" if one.kept else "not kept"
+        assert f"- {one.precision}: {one.metric} {one.value:.4g} beside {one.float32:.4g}" in said
+        assert f"on {one.n:,} validation items; {kept} (bound 0.3)" in said
+    assert "calibrat" in said.lower() and "unsure" in said and "CC0-1.0" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--variant", "fp16", "--bound", "2"], "`bound` must be in [0, 1)"),
+        (["--wanted-accuracy", "1.5"], "`--wanted-accuracy` must be in (0, 1]"),
+        (["--examples", "-1"], "`--examples` must be at least 0"),
+    ],
+)
+def test_options_of_the_bundle_are_checked_before_training(
+    words: list[str], said: str, digits_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "x.wiggly"), "--arch", "no_such_network"]
+    assert main(["train", str(digits_folder), *out, *words]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_info_says_what_became_of_variants(bundle: Path) -> None:
+    manifest = read_archive(bundle).manifest
+    tried = (
+        Quality("float16", "accuracy", 0.91, 0.92, 200, 0.02, True),
+        Quality("int8", "accuracy", 0.8, 0.92, 200, 0.02, False),
+    )
+    said = body_of(card_of(dataclasses.replace(manifest, quality=tried)))
+    assert (
+        "- float16: accuracy 0.91 beside 0.92 of float32 on 200 validation items; kept (bound 0.02)" in said
+    )
+    assert (
+        "- int8: accuracy 0.8 beside 0.92 of float32 on 200 validation items; not kept (bound 0.02)" in said
+    )

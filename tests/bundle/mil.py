@@ -92,6 +92,11 @@ class Program:
                 best = int(given["probabilities"].argmax())
                 known[operation.outputs[0].name] = given["classes"][best]
                 continue
+            if operation.type == "split":
+                given = self._arguments(operation, known)
+                parts = given["x"].split(given["split_sizes"].tolist(), int(given["axis"]))
+                known |= zip((made.name for made in operation.outputs), parts, strict=True)
+                continue
             known[operation.outputs[0].name] = OPERATORS[operation.type](self._arguments(operation, known))
         return known
 
@@ -171,6 +176,12 @@ def _gather(given: dict[str, Any]) -> Tensor:
     return found.reshape(*given["x"].shape[:axis], *places.shape, *given["x"].shape[axis + 1 :])
 
 
+def _matmul(given: dict[str, Any]) -> Tensor:
+    x, y = given["x"].float(), given["y"].float()
+    x = x.transpose(-1, -2) if bool(given.get("transpose_x", False)) else x
+    return x @ (y.transpose(-1, -2) if bool(given.get("transpose_y", False)) else y)
+
+
 def _slice(given: dict[str, Any]) -> Tensor:
     begin, end = given["begin"].tolist(), given["end"].tolist()
     ones, zeros = torch.ones(len(begin)), torch.zeros(len(begin))
@@ -215,6 +226,16 @@ OPERATORS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "linear": lambda g: F.linear(g["x"], g["weight"].float(), g["bias"].float() if "bias" in g else None),
     "gather": _gather,
     "slice_by_index": _slice,
+    "maximum": lambda g: torch.maximum(g["x"], g["y"]),
+    "minimum": lambda g: torch.minimum(g["x"], g["y"]),
+    "abs": lambda g: g["x"].abs(),
+    "log": lambda g: (g["x"] + float(g["epsilon"])).log(),
+    "matmul": _matmul,
+    "tile": lambda g: g["x"].repeat(g["reps"].tolist()),
+    "reduce_sum": lambda g: g["x"].sum(*_axes(g)),
+    "reduce_log_sum_exp": lambda g: g["x"].logsumexp(*_axes(g)),
+    "less_equal": lambda g: g["x"] <= g["y"],
+    "greater": lambda g: g["x"] > g["y"],
     "greater_equal": lambda g: g["x"] >= g["y"],
     "select": lambda g: torch.where(g["cond"].bool(), g["a"], g["b"]),
     "pixel_shuffle": lambda g: F.pixel_shuffle(g["x"], int(g["upscale_factor"])),

@@ -151,6 +151,7 @@ print([m for m in sys.modules if m.startswith(rooms)])
 """
 
 
+@pytest.mark.slow
 def test_imports_no_training_code(bundle: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(bundle)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -111,6 +111,7 @@ def _pictures(labels: Any, tmp_path: Path, **options: Any) -> Learner:
     return learner(dls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("labels", "name", "recorded"),
     [([["a", "b"], ["b"]], "probabilities", "probabilities"), ([0.5, 2.5], "values", "values")],

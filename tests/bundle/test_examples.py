@@ -76,11 +76,11 @@ def test_spread_over_classes_in_the_order_of_the_vocabulary(tmp_path: Path) -> N
     assert [label for _, label in choose_examples(dataset, 4)] == ["01", "11", "20", "30"]
 
 
-def test_fewer_classes_than_asked_gives_one_each(tmp_path: Path) -> None:
-    dataset = labelled(tmp_path, ["bee", "ant", "ant", "bee"])
+def test_fewer_classes_than_asked_gives_several_of_each(tmp_path: Path) -> None:
+    dataset = labelled(tmp_path, ["bee", "ant", "ant", "bee", "ant", "ant"])
     found = list(choose_examples(dataset, 5))
-    assert [label for _, label in found] == ["ant", "bee"]
-    assert [int(np.asarray(opened(content)).max()) for content, _ in found] == [1, 0]
+    assert [label for _, label in found] == ["ant", "bee", "ant", "bee", "ant"]
+    assert [int(np.asarray(opened(content)).max()) for content, _ in found] == [1, 0, 2, 3, 4]
 
 
 def test_unreadable_items_are_passed_over(tmp_path: Path) -> None:

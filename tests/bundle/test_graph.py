@@ -196,9 +196,9 @@ def test_examples_are_png_and_jpeg_one_on_its_side(exported: Path) -> None:
 
     predictor = load_bundle(exported)
     names = [example.name for example in predictor.examples]
-    assert [name.rpartition(".")[2] for name in names] == ["png", "jpg", "png", "jpg", "png"]
+    assert [name.rpartition(".")[2] for name in names[:6]] == ["png", "jpg", "jpg", "png", "png", "jpg"]
     opened = [Image.open(io.BytesIO(example.content)) for example in predictor.examples]
-    assert [dict(image.getexif()) for image in opened] == [{}, {0x0112: 6}, {}, {}, {}]
+    assert [dict(image.getexif()) for image in opened] == [{}, {0x0112: 6}, *([{}] * 8)]
     assert predictor.manifest.graphs and predictor.manifest.agreement is not None
     assert predictor.manifest.agreement.same > 0.9
 
@@ -376,6 +376,7 @@ def test_boxes_that_are_the_same() -> None:
 
 
 # --- variants -----------------------------------------------------------------------------------------------
+@pytest.mark.slow
 def test_variants_are_measured_and_kept_within_the_bound(
     learn: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -142,7 +142,7 @@ def test_what_is_in_it(made: tuple[str, Any, Path]) -> None:
     jsonschema.Draft202012Validator(manifest_schema()).validate(content)
     assert content["version"] == VERSION == 4
     assert content["task"] == TASKS[kind]
-    assert len(predictor.examples) == 5
+    assert len(predictor.examples) == 6
     assert predictor.verify() <= predictor.answer.tolerance / 10
     assert predictor.manifest.metrics
     output = content["outputs"][0]

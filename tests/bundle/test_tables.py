@@ -144,7 +144,9 @@ def test_worked_examples_are_rows_with_answers(made: tuple[str, Any, Path]) -> N
     kind, learn, path = made
     predictor = load_bundle(path)
     assert predictor.verify() <= 1e-5
-    assert len(predictor.examples) == (2 if kind == "label" else 5)
+    assert len(predictor.examples) == 6
+    if kind == "label":  # three of each
+        assert sorted(example.actual for example in predictor.examples) == ["no"] * 3 + ["yes"] * 3
     table, columns = people(), learn.dls.table.encoder.column_names
     for example in predictor.examples:
         [row] = read_rows(example.content)
@@ -256,6 +258,7 @@ print([m for m in sys.modules if m.split(".")[0] in heavy[:4] or m.startswith(ro
 """
 
 
+@pytest.mark.slow
 def test_imports_no_training_code(label: Path, stars: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(label), str(stars)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -279,7 +282,7 @@ def test_a_table_that_is_streamed(tmp_path: Path) -> None:
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(1, 1e-2)
     predictor = load_bundle(learn.export(tmp_path / "people.wiggly", calibrate=False, graph=False))
-    assert predictor.verify() < 1e-5 and len(predictor.examples) == 2
+    assert predictor.verify() < 1e-5 and len(predictor.examples) == 6
     assert predictor.manifest.score is not None and predictor.manifest.score.baseline_label in ("no", "yes")
     wanted = learn.get_preds(dl=dls.test_dl(table))[0]
     assert torch.allclose(predictor.get_preds(table)[0], wanted, atol=1e-6)
@@ -296,7 +299,9 @@ def test_several_targets_of_different_kinds(tmp_path: Path) -> None:
     jsonschema.Draft202012Validator(manifest_schema()).validate(content)
     assert content["task"] == "several"
     assert [output["kind"] for output in content["outputs"]] == ["category", "numbers"]
-    assert predictor.verify() < 1e-5 and len(predictor.examples) == 5
+    assert predictor.verify() < 1e-5 and len(predictor.examples) == 6
+    bought = [example["answers"][0]["actual"] for example in content["examples"]]
+    assert sorted(bought) == ["no"] * 3 + ["yes"] * 3
     wanted = learn.get_preds(dl=dls.test_dl(table))[0]
     for first, second in zip(predictor.get_preds(table)[0], wanted, strict=True):
         assert torch.allclose(first, second, rtol=1e-5, atol=1e-6)

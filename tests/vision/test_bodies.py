@@ -12,8 +12,8 @@ import torchvision.models
 from torchvision.transforms.v2.functional import normalize
 
 from wiggly.errors import ArgumentError, ModelError
-from wiggly.vision.bodies import fit_stats
 from wiggly.vision.models import vision_model
+from wiggly.vision.weights import fit_stats
 
 VIT = "vit_tiny_patch16_224"  # takes one size
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

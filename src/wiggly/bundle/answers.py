@@ -60,6 +60,7 @@ class Answer(ABC):
         tolerance: By how much a worked example may differ, see `apart`.
         by_class: Whether worked examples are chosen by class.
         on_picture: Whether the answer lies on the picture, which is then asked for.
+        remedy: What to do where the learner answers otherwise.
         vocab: The classes, in the order of the outputs; empty where there are none.
     """
 
@@ -67,6 +68,7 @@ class Answer(ABC):
     tolerance: ClassVar[float] = 1e-4
     by_class: ClassVar[bool] = False
     on_picture: ClassVar[bool] = False
+    remedy: ClassVar[str] = "Use a loss with the usual activation of its target (softmax for one category)."
 
     def __init__(self, output: Any) -> None:
         self.output = output

@@ -45,6 +45,10 @@ class BoxesAnswer(Answer):
     task = "detection"
     tolerance = 1e-3
     on_picture = True
+    remedy = (
+        "Train it longer, or raise `learn.loss_func.min_score`: of boxes on one place with one score the "
+        "last digit decides which is kept."
+    )
 
     @property
     def min_score(self) -> float:

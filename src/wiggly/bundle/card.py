@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from wiggly.bundle.manifest import Manifest
 from wiggly.bundle.parts import CategoryOutput, ImageInput, LabelsOutput, PairInput, Score, TableInput
 
-__all__ = ["CARD", "body_of", "card_of"]
+__all__ = ["CARD", "body_of", "card_of", "origin_of_weights"]
 
 #: Name of the card in a bundle.
 CARD = "README.md"
@@ -85,6 +86,9 @@ def _metadata(manifest: Manifest) -> str:
     if manifest.licence:
         lines.append(f"license: {json.dumps(manifest.licence.lower())}")
     lines.append("library_name: wiggly")
+    base = str(origin_of_weights(manifest.model).get("weights", ""))
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", base):  # on the hub
+        lines.append(f"base_model: {json.dumps(base)}")
     if pipeline := PIPELINES.get((kind, manifest.task)):
         lines.append(f"pipeline_tag: {pipeline}")
     tags = ["wiggly", manifest.task, kind, *(["onnx"] if manifest.graphs else [])]
@@ -284,14 +288,41 @@ def _limits(manifest: Manifest) -> str:
 def _made(manifest: Manifest) -> str:
     network = _network(manifest.model)
     packages = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
-    terms = _plain(manifest.licence) if manifest.licence else "not stated; ask whoever gave you the file"
     lines = [
         f"- Network: {network}" if network else "",
         f"- Written by wiggly {manifest.wiggly} on {manifest.created[:10]}"
         + (f", with {packages}" if packages else ""),
-        f"- Licence: {terms}",
+        _terms(manifest),
     ]
     return "## How it was made\n\n" + "\n".join(line for line in lines if line)
+
+
+def origin_of_weights(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Name and licence of the pretrained weights that a network started from, `weights` and `licence`.
+
+    Args:
+        model: What a manifest says of the network.
+
+    Returns:
+        Both; nothing where it started from random ones.
+    """
+    body: Any = model.get("body")
+    origin = cast("Mapping[str, Any]", body).get("origin") if isinstance(body, Mapping) else None
+    return cast("Mapping[str, Any]", origin) if isinstance(origin, Mapping) else {}
+
+
+def _terms(manifest: Manifest) -> str:
+    """Lines on the licence, and on the weights that training began with."""
+    origin = origin_of_weights(manifest.model)
+    theirs = origin.get("licence")
+    terms = _plain(manifest.licence) if manifest.licence else "not stated; ask whoever gave you the file"
+    if manifest.licence and manifest.licence == theirs:
+        terms += " (that of the weights it started from)"
+    lines = [f"- Licence: {terms}"]
+    if origin.get("weights"):
+        known = f"licence {_plain(theirs)}" if theirs else "whose licence is not known"
+        lines.append(f"- It started from the weights {_plain(origin['weights'])}, {known}")
+    return "\n".join(lines)
 
 
 def _network(model: dict[str, Any]) -> str:

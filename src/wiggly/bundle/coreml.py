@@ -165,7 +165,8 @@ def _converted(coremltools: Any, predictor: Predictor) -> Any:
     graph = graph_module(predictor.model, taken, outputs)
     specs, examples = _inputs(coremltools, taken)
     with torch.no_grad():
-        program = torch.export.export(_Program(graph, taken).eval(), examples).run_decompositions({})
+        exported = torch.export.export(_Program(graph, taken).eval(), examples)
+        program = exported.run_decompositions(IN_OTHERS)
     half = isinstance(taken, ImageInput) and not _has_large_numbers(outputs)
     precision = coremltools.precision
     try:
@@ -183,6 +184,27 @@ def _converted(coremltools: Any, predictor: Predictor) -> Any:
         raise _refused(
             "the network must be one that coremltools can convert", f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _addcmul(first: Tensor, second: Tensor, third: Tensor, *, value: float = 1) -> Tensor:
+    return first + value * (second * third)
+
+
+def _clamp(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
+    x = x if low is None else torch.maximum(x, low)
+    return x if high is None else torch.minimum(x, high)
+
+
+def _any(x: Tensor, dim: int, keepdim: bool = False) -> Tensor:
+    return x.to(torch.float32).sum(dim, keepdim) > 0
+
+
+#: Operators that coremltools 9 does not know, or not with tensors, in others that it does.
+IN_OTHERS: dict[Any, Any] = {
+    torch.ops.aten.addcmul.default: _addcmul,
+    torch.ops.aten.clamp.Tensor: _clamp,
+    torch.ops.aten.any.dim: _any,
+}
 
 
 def _inputs(coremltools: Any, taken: Any) -> tuple[list[Any], tuple[Tensor, ...]]:

@@ -1,8 +1,8 @@
 """Worked examples: a few validation photos as small files, each the exact input of a recorded answer.
 
 In: a labelled data set. Out: file contents with their label. PNG first, because every runtime decodes it to
-the same pixels; then JPEG in turn with it, as a user's files would be, one of them stored on its side as
-phones do. Without other metadata, because a photo's may say where somebody lives.
+the same pixels; about as many JPEGs, as a user's files would be, one of them stored on its side as phones do.
+Without other metadata, because a photo's may say where somebody lives.
 Read next: `export.py`.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from wiggly.bundle.parts import Label
-from wiggly.bundle.readers import spread
+from wiggly.bundle.readers import dealt, spread
 from wiggly.data.dataset import Dataset
 from wiggly.errors import DataError
 
@@ -36,7 +36,8 @@ ORIENTATION_TAG, STORED_ON_ITS_SIDE = 0x0112, 6  # EXIF 2.32, table 4: to be tur
 def choose_examples(dataset: Dataset, n: int) -> Iterator[tuple[bytes, Label]]:
     """Up to `n` items of a data set as example files with their labels, spread over the classes.
 
-    The first readable item of each chosen class is taken, whether the model gets it right or not.
+    The first readable items of each class are taken, whether the model gets them right or not; of more
+    classes than `n`, of some.
 
     Args:
         dataset: Labelled images.
@@ -48,12 +49,12 @@ def choose_examples(dataset: Dataset, n: int) -> Iterator[tuple[bytes, Label]]:
         by_class.setdefault(label, []).append(position)
     order = dataset.vocab if dataset.vocab is not None else list(by_class)
     present = [label for label in order if label in by_class]
-    for index in spread(len(present), n):
-        for position in by_class[present[index]]:
-            content = _read(dataset, position)
-            if content is not None:
-                yield content, present[index]
-                break
+    yield from dealt([_readable(dataset, label, by_class[label]) for label in present], n)
+
+
+def _readable(dataset: Dataset, label: Label, positions: list[int]) -> Iterator[tuple[bytes, Label]]:
+    contents = (_read(dataset, position) for position in positions)
+    return ((content, label) for content in contents if content is not None)
 
 
 def choose_pictures(dataset: Dataset, n: int) -> Iterator[tuple[bytes, Any]]:

@@ -24,15 +24,16 @@ from wiggly.bundle.agreeing import measure_agreement, validation_items
 from wiggly.bundle.answers import answer_of, describe_outputs
 from wiggly.bundle.archive import describe_file, is_bundle, read_archive, write_archive
 from wiggly.bundle.calibration import calibrated
-from wiggly.bundle.card import CARD, card_of
+from wiggly.bundle.card import CARD, card_of, origin_of_weights
 from wiggly.bundle.describe import describe_model, versions, wiggly_version
 from wiggly.bundle.graph.making import Graphs, check_variants, make_graphs
 from wiggly.bundle.held_out import HeldOut
 from wiggly.bundle.manifest import FORMAT, VERSION, WEIGHTS, Manifest
-from wiggly.bundle.parts import WorkedOut
+from wiggly.bundle.parts import CategoryOutput, Output, WorkedOut
 from wiggly.bundle.predictor import Predictor
 from wiggly.bundle.readers import reader_of, reader_to_describe
 from wiggly.bundle.runner import Runner
+from wiggly.bundle.several import SeveralAnswer
 from wiggly.errors import BundleError, StorageError
 from wiggly.train.checkpoint import replacing
 
@@ -45,6 +46,9 @@ __all__ = ["export_bundle"]
 #: on a CPU in float32.
 LEARNER_TOLERANCE = 2e-2
 
+#: Worked examples when nobody says, and so many where each class can have one: a bundle is passed around.
+USUAL_EXAMPLES, MOST_EXAMPLES = 6, 12
+
 
 def export_bundle(
     learn: Learner,
@@ -53,7 +57,7 @@ def export_bundle(
     title: str | None = None,
     description: str = "",
     licence: str | None = None,
-    examples: int = 5,
+    examples: int | None = None,
     overwrite: bool = False,
     calibrate: bool = True,
     wanted_accuracy: float | None = None,
@@ -73,8 +77,10 @@ def export_bundle(
         path: The file to write, exactly as given, whatever its suffix. A bundle that is there is replaced.
         title: Name for people; by default that of the file.
         description: A few sentences for people.
-        licence: SPDX identifier of the terms for using the model.
-        examples: Number of validation items to put in, of different classes; 0 keeps all of them private.
+        licence: SPDX identifier of the terms for using the model; None takes those of the pretrained weights
+            that it started from, where they are known.
+        examples: Number of validation items to put in, of every class where they suffice; 0 keeps all of
+            them private. None takes 6, or one of each class where there are 7 to 12.
         overwrite: Replace what is at `path` even if it is no bundle.
         calibrate: Fit a temperature on the validation items, so that probabilities are shares of right
             answers; the likeliest class never changes by it.
@@ -115,7 +121,9 @@ def export_bundle(
     model = _frozen_copy(learn.model)
     runner = Runner(reader_of(taken, "this learner"), model, answer)
     plain = Runner(runner.reader, model, answer_of(described))  # at temperature 1, as the learner answers
-    worked, files = _worked_examples(learn, runner, plain, examples)
+    worked, files = _worked_examples(
+        learn, runner, plain, _enough(described) if examples is None else examples
+    )
     graphs = Graphs(reason="It was not asked for.")
     if graph:
         content = {example.file: files[example.file] for example in worked}
@@ -136,7 +144,7 @@ def export_bundle(
         files={name: describe_file(content) for name, content in files.items()},
         examples=worked,
         description=description,
-        licence=licence,
+        licence=licence or origin_of_weights(config).get("licence"),
         score=score,
         metrics=metrics,
         versions=versions(),
@@ -209,7 +217,8 @@ def _worked_examples(
 ) -> tuple[tuple[WorkedOut, ...], dict[str, bytes]]:
     """Worked examples and their files: what the network answers for each, read the way the bundle's reader
     will."""
-    by_class = type(runner.answer).by_class
+    first = runner.answer.parts[0] if isinstance(runner.answer, SeveralAnswer) else runner.answer
+    by_class = type(first).by_class
     worked: list[WorkedOut] = []
     files: dict[str, bytes] = {}
     for number, chosen in enumerate(reader_to_describe(learn).choose(learn, n, by_class), 1):
@@ -229,6 +238,13 @@ def _worked_examples(
     return tuple(worked), files
 
 
+def _enough(outputs: Sequence[Output]) -> int:
+    """How many worked examples there are when nobody says."""
+    one = outputs[0] if len(outputs) == 1 else None
+    classes = len(one.vocabulary) if isinstance(one, CategoryOutput) else 0
+    return classes if USUAL_EXAMPLES < classes <= MOST_EXAMPLES else USUAL_EXAMPLES
+
+
 def _compare(learn: Learner, runner: Runner, content: bytes) -> None:
     """The same item through `learn.predict`: another activation or way of reading would show here."""
     answer, item = runner.answer, runner.reader.item_of(content)
@@ -240,7 +256,7 @@ def _compare(learn: Learner, runner: Runner, content: bytes) -> None:
         raise BundleError(
             "a bundle must answer as its learner does",
             f"for a validation item its answer {answer.unlike(difference)}",
-            "Use a loss with the usual activation of its target (softmax for one category).",
+            answer.remedy,
         )
 
 

@@ -8,7 +8,7 @@ comes out.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
@@ -21,7 +21,7 @@ from wiggly.errors import BundleError
 if TYPE_CHECKING:
     from wiggly.train.learner import Learner
 
-__all__ = ["ChosenExample", "Reader", "first_known", "reader_of", "reader_to_describe", "spread"]
+__all__ = ["ChosenExample", "Reader", "dealt", "first_known", "reader_of", "reader_to_describe", "spread"]
 
 #: Module and class for each `kind` of input.
 READERS = {
@@ -146,6 +146,31 @@ def first_known(kinds: Mapping[str, str], thing: Any) -> str | None:
 def _reader(kind: str) -> type[Reader]:
     module, name = READERS[kind]
     return cast("type[Reader]", getattr(import_module(f"wiggly.bundle.{module}"), name))
+
+
+def dealt(groups: Sequence[Iterable[Any]], n: int) -> Iterator[Any]:
+    """Up to `n` members of the groups: one of each (of groups evenly spread where there are more than `n`),
+    then a second of each, and so on.
+
+    Example:
+        >>> list(dealt(["aaaa", "b", "cc"], 6))
+        ['a', 'b', 'c', 'a', 'c', 'a']
+        >>> list(dealt(["aaaa", "b", "cc"], 2))
+        ['a', 'c']
+    """
+    sources = [iter(groups[place]) for place in spread(len(groups), n)]
+    left = n
+    while left > 0 and sources:
+        for source in list(sources):
+            try:
+                member = next(source)
+            except StopIteration:
+                sources.remove(source)
+                continue
+            yield member
+            left -= 1
+            if not left:
+                return
 
 
 def spread(count: int, n: int) -> Sequence[int]:

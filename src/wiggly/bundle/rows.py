@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from wiggly.bundle.parts import Input, PairInput, TableInput
-from wiggly.bundle.readers import ChosenExample, Reader, spread
+from wiggly.bundle.readers import ChosenExample, Reader, dealt, spread
 from wiggly.bundle.schema import from_json, to_json
 from wiggly.data.vocab import MISSING, is_missing, plain_value
 from wiggly.errors import ArgumentError, BundleError, DataError, StorageError
@@ -60,7 +60,7 @@ class RowReader(Reader):
         looked = dls.looked_at(dls.valid, LOOKED_AT)
         codes, target = looked.inputs[0].cpu(), looked.targets[0].cpu()
         conts = looked.inputs[1].cpu() if len(looked.inputs) > 1 else torch.zeros((len(codes), 0))
-        places = _first_of_each(target, n) if by_class else spread(len(codes), n)
+        places = _some_of_each(target, n) if by_class else spread(len(codes), n)
         index = torch.tensor(places, dtype=torch.int64)
         rows = own_rows(dls, [looked.positions[place] for place in places])
         if rows is None:
@@ -268,9 +268,8 @@ def _rows_of(frame: Frame) -> list[dict[str, Any]]:
     return [{name: values[row] for name, values in columns.items()} for row in range(len(frame))]
 
 
-def _first_of_each(codes: Tensor, n: int) -> list[int]:
-    present = codes.unique()
-    return [int((codes == present[k]).nonzero()[0]) for k in spread(len(present), n)]
+def _some_of_each(codes: Tensor, n: int) -> list[int]:
+    return list(dealt([(codes == code).nonzero().flatten().tolist() for code in codes.unique()], n))
 
 
 def _plain_column(column: nw.Series[Any]) -> list[Any]:

@@ -32,6 +32,8 @@ class LimitOptions:
     batch_wait: Annotated[
         float, Parameter(help="Milliseconds a batch waits for others that are just being read.")
     ] = USUAL.batch_wait
+    max_collected: Annotated[int, Parameter(help="Most bytes of corrections.")] = USUAL.max_collected
+    corrections_per_minute: Annotated[int, Parameter(help="Most corrections.")] = USUAL.corrections_per_minute
 
 
 def serve(
@@ -53,6 +55,10 @@ def serve(
         Parameter(
             negative="", help="Origin whose pages may ask, such as https://example.org; may be repeated."
         ),
+    ] = None,
+    collect: Annotated[
+        Path | None,
+        Parameter(help="Folder that keeps visitors' corrections, with their pictures. Default: none are."),
     ] = None,
     root_path: Annotated[str, Parameter(help="Prefix under which a proxy shows the server.")] = "",
     access_log: Annotated[
@@ -79,5 +85,6 @@ def serve(
         page=page,
         access_log=access_log,
         runtime=runtime,
+        collect=collect,
     )
     return 0

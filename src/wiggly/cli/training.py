@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from wiggly.bundle.archive import is_bundle
+from wiggly.cli.bundling import BundleOptions, check_bundle_options, write_bundle
 from wiggly.cli.options import (
     LabelOptions,
     ModelOptions,
@@ -98,6 +99,7 @@ def train(
     pictures: PictureOptions = PictureOptions(),  # noqa: B008
     model: ModelOptions = ModelOptions(),  # noqa: B008
     tables: TableOptions = TableOptions(),  # noqa: B008
+    written: BundleOptions = BundleOptions(),  # noqa: B008
 ) -> int:
     """Trains on a folder of labelled pictures, or on a table; writes a bundle and a report.
 
@@ -112,7 +114,7 @@ def train(
     page = report or bundle.parent / "report.html"
     check_target(bundle, ours=is_bundle(bundle), force=force)
     check_target(page, ours=is_report(page), force=force)
-    from wiggly.bundle.export import export_bundle
+    check_bundle_options(written)
     from wiggly.data.basics import set_seed
     from wiggly.train.resume.kept import forget, kept_file
 
@@ -129,13 +131,13 @@ def train(
         _find_kept(learn, kept, resume, epochs)
         try:
             _fit(learn, epochs, lr or _table_rate(source, tables, model), model, table=is_table(source))
-            learn.engine.once(lambda: export_bundle(learn, bundle, overwrite=force))
-            written = learn.engine.once(lambda: write_page(learn, page, force))
+            learn.engine.once(lambda: write_bundle(learn, bundle, written, force))
+            told = learn.engine.once(lambda: write_page(learn, page, force))
         except (KeyboardInterrupt, SystemExit, WigglyError):
             _say_kept(kept)
             raise
         learn.engine.once(lambda: forget(kept, bundle.parent))
-        summary = learn.engine.once(lambda: summary_of(learn, bundle, written, time.monotonic() - start))
+        summary = learn.engine.once(lambda: summary_of(learn, bundle, told, time.monotonic() - start))
         say_result(summary)
     if json and learn.engine.is_main:
         print(json_format.dumps(summary, indent=2))

@@ -216,6 +216,9 @@ class Learner(Predicting):
         self,
         fname: str | Path = "export.wiggly",
         *,
+        title: str | None = None,
+        description: str = "",
+        licence: str | None = None,
         calibrate: bool = True,
         wanted_accuracy: float | None = None,
         graph: bool = True,
@@ -226,6 +229,10 @@ class Learner(Predicting):
 
         Args:
             fname: The file; a relative path starts at the current folder, whatever the suffix.
+            title: Name for people; None takes that of the file.
+            description: A few sentences for people.
+            licence: Terms for using the model, as an SPDX identifier; None takes those of the pretrained
+                weights that it started from, where they are known.
             calibrate: Fit a temperature on the validation items, so that probabilities are shares of right
                 answers; the likeliest class never changes by it.
             wanted_accuracy: How often answers that are not "unsure" should be right, in (0, 1]; None halves
@@ -247,6 +254,9 @@ class Learner(Predicting):
             lambda: export_bundle(
                 self,
                 Path(fname),
+                title=title,
+                description=description,
+                licence=licence,
                 calibrate=calibrate,
                 wanted_accuracy=wanted_accuracy,
                 graph=graph,

@@ -17,16 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wiggly.errors import ArgumentError, ModelError
+from wiggly.errors import ModelError
 from wiggly.vision.cutting import Cut, Traits, adapt_first_conv, cut_network, evaluating, run
 from wiggly.vision.networks import Source, find_source, make_network, pretrained_network
-from wiggly.vision.weights import Stats, read_sidecar
+from wiggly.vision.origin import origin_of
+from wiggly.vision.weights import Stats, fit_stats, read_sidecar
 
 __all__ = [
     "Body",
     "BodySpec",
     "Normalising",
-    "fit_stats",
     "make_body",
     "open_network",
     "rebuild_body",
@@ -52,6 +52,7 @@ class BodySpec:
         pool: Whether the body was asked for a feature map (False: the network pools itself).
         layout: "NCHW" or "NHWC", the order of the network's feature map, or "pooled".
         n_features: Channels of what comes out.
+        origin: Name and licence of the weights it first had, see `origin.py`; None for random ones.
     """
 
     library: str
@@ -62,6 +63,7 @@ class BodySpec:
     pool: bool
     layout: str
     n_features: int
+    origin: Mapping[str, str | None] | None = None
 
 
 class Normalising(nn.Module):
@@ -265,6 +267,7 @@ class Opened:
         stats: Mean and standard deviation per channel that its images are to be normalised with.
         source: Where it comes from.
         args: Arguments it was made with.
+        origin: Name and licence of its weights.
     """
 
     module: nn.Module
@@ -273,13 +276,16 @@ class Opened:
     stats: Stats
     source: Source
     args: Mapping[str, Any]
+    origin: Mapping[str, str | None] | None
 
     def spec(self, cut: int | None, pool: bool, layout: str, n_features: int) -> BodySpec | None:
         """What rebuilds it; None for a network of the user's own."""
         if self.source.library == "own" or not _is_json(self.args):
             return None
         name, n_in = self.source.name, self.traits.n_in
-        return BodySpec(self.source.library, name, self.args, n_in, cut, pool, layout, n_features)
+        return BodySpec(
+            self.source.library, name, self.args, n_in, cut, pool, layout, n_features, self.origin
+        )
 
 
 def open_network(
@@ -306,7 +312,8 @@ def open_network(
         traits = replace(traits, size=image_size)
     adapt_first_conv(module, n_in, loaded)
     chosen = fit_stats(stats or (traits.stats if normalize else None) or NO_STATS, n_in)
-    return Opened(module, traits, loaded, chosen, source, args)
+    origin = origin_of(module, weights) if loaded else None
+    return Opened(module, traits, loaded, chosen, source, args, origin)
 
 
 def rebuild_body(spec: Mapping[str, Any], stats: Stats) -> Body:
@@ -343,39 +350,6 @@ def _is_json(value: Any) -> bool:
     except TypeError:
         return False
     return True
-
-
-def fit_stats(stats: tuple[Sequence[float], Sequence[float]], n_in: int) -> Stats:
-    """Statistics of RGB images for images of another number of channels.
-
-    One channel gets their mean (its weights are the sum over the colours), two get the first two, more repeat
-    them.
-
-    Args:
-        stats: Mean and standard deviation of 1, 3 or `n_in` channels.
-        n_in: Channels of the images.
-
-    Raises:
-        ArgumentError: Another number of values, or a standard deviation that is not positive.
-
-    Example:
-        >>> fit_stats(((0.1, 0.2, 0.3), (1.0, 1.0, 1.0)), 4)
-        ((0.1, 0.2, 0.3, 0.1), (1.0, 1.0, 1.0, 1.0))
-    """
-    mean, std = (tuple(float(v) for v in values) for values in stats)
-    if len(mean) != len(std) or len(mean) not in (1, 3, n_in) or min(std) <= 0:
-        raise ArgumentError(
-            "statistics must be a mean and a positive standard deviation per channel",
-            f"got {mean} and {std} for {n_in} channels",
-            "Pass Normalize.from_stats(mean, std) with one number per channel",
-        )
-    return _fit(mean, n_in), _fit(std, n_in)
-
-
-def _fit(values: tuple[float, ...], n_in: int) -> tuple[float, ...]:
-    if n_in == 1 and len(values) == 3:
-        return (sum(values) / 3,)
-    return tuple(values[i % len(values)] for i in range(n_in))
 
 
 def probe(

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from wiggly.errors import ArgumentError, ItemError
 from wiggly.vision.exact import Placement, resample_exactly
@@ -188,8 +189,8 @@ def _open_bytes(data: bytes, channels: int, name: str) -> EncodedImage:
 def _orientation(data: bytes) -> int:
     if not _has_exif(data):  # most photos on the web have none, and parsing it holds Python's lock
         return 1
-    try:
-        with Image.open(io.BytesIO(data)) as image:
+    try:  # not by Image.open, which refuses or warns above 89 megapixels
+        with JpegImageFile(io.BytesIO(data)) as image:
             value = image.getexif().get(ORIENTATION_TAG, 1)
     except Exception:  # a damaged EXIF block is no reason to lose the photo
         return 1

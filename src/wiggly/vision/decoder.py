@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wiggly.errors import ModelError
-from wiggly.vision.bodies import fit_stats, spec_config
+from wiggly.vision.bodies import spec_config
 from wiggly.vision.heads import SigmoidRange
 from wiggly.vision.pyramid import Pyramid, make_pyramid, rebuild_pyramid
+from wiggly.vision.weights import fit_stats
 
 __all__ = [
     "Decoder",

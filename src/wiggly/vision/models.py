@@ -14,7 +14,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from wiggly.errors import ModelError
-from wiggly.vision.bodies import Body, fit_stats, make_body, rebuild_body, spec_config
+from wiggly.vision.bodies import Body, make_body, rebuild_body, spec_config
 from wiggly.vision.decoder import Unet, build_unet, unet_config
 from wiggly.vision.heads import (
     AdaptiveConcatPool2d,
@@ -24,6 +24,7 @@ from wiggly.vision.heads import (
     head_of,
     init_head,
 )
+from wiggly.vision.weights import fit_stats
 
 __all__ = [
     "AdaptiveConcatPool2d",

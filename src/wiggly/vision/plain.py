@@ -79,7 +79,9 @@ def by_pillow(data: bytes, name: str, channels: int, upright: bool = True) -> Pi
         raise ItemError(name, "it is not an image (no known format)") from None
     except Image.DecompressionBombError as error:
         raise ItemError(
-            name, f"too many pixels: {error}", "Make it smaller; such files are refused as unsafe."
+            name,
+            f"too many pixels: {str(error).rstrip('.')}",
+            "Make it smaller; such files are refused as unsafe.",
         ) from None
     except ItemError:
         raise

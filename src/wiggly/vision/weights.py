@@ -11,7 +11,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from wiggly.errors import ModelError
+from wiggly.errors import ArgumentError, ModelError
 
 __all__ = [
     "Sidecar",
     "check_names",
+    "fit_stats",
     "load_weights",
     "no_weights_error",
     "read_sidecar",
@@ -52,10 +53,12 @@ class Sidecar:
     Attributes:
         arch_args: Arguments the architecture must be made with, e.g. `{"pad_type": "same"}` (key `kwargs`).
         stats: Mean and standard deviation of the images it was trained on (keys `mean` and `std`), or None.
+        licence: SPDX identifier of the weights' terms (key `licence`), or None.
     """
 
     arch_args: dict[str, Any] = field(default_factory=lambda: dict[str, Any]())
     stats: Stats | None = None
+    licence: str | None = None
 
 
 def read_sidecar(weights: Path) -> Sidecar:
@@ -72,7 +75,7 @@ def read_sidecar(weights: Path) -> Sidecar:
 
     Example:
         >>> read_sidecar(Path("nowhere/net.safetensors"))
-        Sidecar(arch_args={}, stats=None)
+        Sidecar(arch_args={}, stats=None, licence=None)
     """
     path = weights.with_name("models.json")
     if not path.is_file():
@@ -82,7 +85,8 @@ def read_sidecar(weights: Path) -> Sidecar:
         stats = None
         if "mean" in entry and "std" in entry:
             stats = (tuple(map(float, entry["mean"])), tuple(map(float, entry["std"])))
-        return Sidecar(dict(entry.get("kwargs", {})), stats)
+        licence = entry.get("licence")
+        return Sidecar(dict(entry.get("kwargs", {})), stats, None if licence is None else str(licence))
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(
             "a `models.json` beside a weights file must map file names to `kwargs`, `mean` and `std`",
@@ -288,3 +292,36 @@ def _reachable(url: str) -> bool:
         return isinstance(error.reason, ssl.SSLError)
     except OSError:
         return False
+
+
+def fit_stats(stats: tuple[Sequence[float], Sequence[float]], n_in: int) -> Stats:
+    """Statistics of RGB images for images of another number of channels.
+
+    One channel gets their mean (its weights are the sum over the colours), two get the first two, more repeat
+    them.
+
+    Args:
+        stats: Mean and standard deviation of 1, 3 or `n_in` channels.
+        n_in: Channels of the images.
+
+    Raises:
+        ArgumentError: Another number of values, or a standard deviation that is not positive.
+
+    Example:
+        >>> fit_stats(((0.1, 0.2, 0.3), (1.0, 1.0, 1.0)), 4)
+        ((0.1, 0.2, 0.3, 0.1), (1.0, 1.0, 1.0, 1.0))
+    """
+    mean, std = (tuple(float(v) for v in values) for values in stats)
+    if len(mean) != len(std) or len(mean) not in (1, 3, n_in) or min(std) <= 0:
+        raise ArgumentError(
+            "statistics must be a mean and a positive standard deviation per channel",
+            f"got {mean} and {std} for {n_in} channels",
+            "Pass Normalize.from_stats(mean, std) with one number per channel",
+        )
+    return _fit(mean, n_in), _fit(std, n_in)
+
+
+def _fit(values: tuple[float, ...], n_in: int) -> tuple[float, ...]:
+    if n_in == 1 and len(values) == 3:
+        return (sum(values) / 3,)
+    return tuple(values[i % len(values)] for i in range(n_in))

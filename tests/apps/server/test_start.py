@@ -72,7 +72,7 @@ def photo(folder: Path) -> bytes:
 def test_it_says_where_it_is_answers_and_stops(bundle: Path, digits_folder: Path, tmp_path: Path) -> None:
     with running(tmp_path, bundle, "--no-page", "--root-path", "/pets/") as server:
         assert "ONNX Runtime" in server.line
-        assert "5 worked examples within" in server.line
+        assert "10 worked examples within" in server.line
         model = httpx.get(f"{server.address}/v1/model").json()
         assert model["runtime"].startswith("ONNX Runtime")
         assert model["examples"][0]["address"] == "/pets/v1/examples/0"
@@ -88,6 +88,7 @@ def test_it_says_where_it_is_answers_and_stops(bundle: Path, digits_folder: Path
     assert [path.name for path in written if not path.name.startswith(".")] == [], "but what libraries keep"
 
 
+@pytest.mark.slow
 def test_a_request_in_work_gets_its_answer_when_it_is_stopped(
     bundle: Path, digits_folder: Path, tmp_path: Path
 ) -> None:
@@ -96,7 +97,7 @@ def test_a_request_in_work_gets_its_answer_when_it_is_stopped(
         "seen = []\n"
         "def slowly(self, prepared):\n"
         "    seen.append(1)\n"
-        "    time.sleep(2 if len(seen) > 5 else 0)\n"  # after the worked examples
+        "    time.sleep(2 if len(seen) > 10 else 0)\n"  # after the worked examples
         "    return run(self, prepared)\n"
         "runner.Runner.predict_prepared = slowly\n"
     )
@@ -145,6 +146,7 @@ def test_an_endless_upload_is_cut_off_by_a_real_server(bundle: Path, tmp_path: P
         assert 'route="/v1/predict",status="413"} 1.0' in counted
 
 
+@pytest.mark.slow
 def test_the_page_stands_beside_it(bundle: Path, digits_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("gradio")
     with running(tmp_path, bundle) as server:

@@ -277,7 +277,7 @@ def test_the_examples_are_run_at_the_start(digits: Predictor) -> None:
 
     ready = ask(app, asking)
     assert ready.status_code == 200
-    assert ready.json()["examples"] == 5
+    assert ready.json()["examples"] == 10
     assert ready.json()["difference"] < 1e-4
 
 

@@ -149,3 +149,17 @@ def test_pairs(tmp_path: Path) -> None:
     assert_same(
         path, [{"user": 3, "book": "book 2"}, {"user": 99, "book": "book 1"}, {"user": 1, "book": None}]
     )
+
+
+@slow
+def test_of_equal_scores_the_first_class_counts(tmp_path: Path) -> None:
+    """A network that says the same of every class."""
+    pytest.importorskip("onnxscript")
+    learn = pictures.learned("mask")
+    with torch.no_grad():
+        for parameter in learn.model.parameters():
+            parameter.zero_()
+    path = learn.export(tmp_path / "x.wiggly")
+    for predictor in (load_bundle(path), open_session(path)):
+        for number in range(4):
+            assert not np.asarray(predictor.predict(pictures.photo(number)).index).any()

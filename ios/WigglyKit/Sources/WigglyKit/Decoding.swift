@@ -71,7 +71,7 @@ extension MaskOutput {
 
     private static func nearest(_ pixel: Int, _ axis: Axis) -> (place: Int, inside: Bool) {
         // A place on the border of two pixels, to within rounding, is the first one's.
-        let place = Int(((Double(pixel) + 0.5 - axis.start) / axis.step - 1e-6).rounded(.up)) - 1
+        let place = Int(((Double(pixel) + 0.5 - axis.start) / axis.step - 1e-6).rounded(.down))
         let inside = place >= 0 && place < axis.length
         return (min(max(place, 0), axis.length - 1), inside)
     }

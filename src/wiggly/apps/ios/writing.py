@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from wiggly.apps.ios.project import APP, project_text, scheme_text
 from wiggly.apps.owned import Mark, hashes_of
 from wiggly.bundle.archive import Archive, read_archive
 from wiggly.bundle.manifest import WEIGHTS, Manifest, write_manifest
-from wiggly.errors import ArgumentError, StorageError
+from wiggly.errors import ArgumentError, DependencyError, StorageError
 
 __all__ = ["write_ios"]
 
@@ -69,6 +70,7 @@ def write_ios(
         ArgumentError: The identifier or the endpoint is of a wrong form.
         StorageError: The folder holds something else, or files that were edited.
         BundleError: The model cannot run on the device; the message says what can be done.
+        DependencyError: PyTorch or coremltools is not installed, and there is no endpoint.
     """
     _check_identifier(identifier)
     if endpoint is not None:
@@ -158,6 +160,12 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 def _write_model(archive: Archive, place: Path) -> None:
+    if find_spec("torch") is None:
+        raise DependencyError(
+            "a model on the device is converted with PyTorch and coremltools",
+            "PyTorch is not installed",
+            'Install both: `pip install "wiggly[apple]"`, or let the app ask a server with --endpoint URL.',
+        )
     from wiggly.bundle.coreml import check_core_ml, core_ml_model, save_core_ml
     from wiggly.bundle.predictor import Predictor
 

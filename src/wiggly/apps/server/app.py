@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from os import PathLike
 from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
@@ -17,6 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 
 from wiggly.apps.server.around import Around
+from wiggly.apps.server.collecting import Collector, classes_of
 from wiggly.apps.server.fetch import Fetcher
 from wiggly.apps.server.limits import Limits
 from wiggly.apps.server.metrics import Metrics
@@ -42,6 +44,7 @@ def make_server(
     checked: float | None = None,
     page: Callable[[Worker], Any] | None = None,
     static_page: Mapping[str, bytes] | None = None,
+    collect: str | PathLike[str] | None = None,
 ) -> FastAPI:
     """The server of a model.
 
@@ -58,17 +61,20 @@ def make_server(
             no page.
         static_page: Files of the page that is shown at `/ui/`, from `ui.static_page`; without `page` also
             where `/` leads.
+        collect: Folder in which visitors' corrections are kept; None takes none.
 
     Returns:
         The application; `app.state.worker` is its `Worker`.
 
     Raises:
-        ArgumentError: A limit is out of range.
+        ArgumentError: A limit is out of range, or this kind of model cannot collect corrections.
+        StorageError: `collect` cannot be written to.
     """
     limits, metrics = limits or Limits(), Metrics()
     worker = Worker(predictor, limits, metrics, checked)
     fetcher = Fetcher(limits.max_bytes, limits.timeout) if allow_urls else None
-    service = Service(predictor, worker, limits, metrics, fetcher, runtime)
+    collector = None if collect is None else Collector(collect, classes_of(predictor.manifest), limits)
+    service = Service(predictor, worker, limits, metrics, fetcher, runtime, collector, tuple(cors))
     app, prefix = _application(service), root_path.rstrip("/")
     app.state.worker, app.state.service = worker, service
     if static_page:

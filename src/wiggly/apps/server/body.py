@@ -17,10 +17,23 @@ from starlette.requests import ClientDisconnect, Request
 
 from wiggly.apps.server.refusals import Refusal
 
-__all__ = ["FIELD", "FRAME", "Part", "file_of", "media_type", "parts_of", "read_body"]
+__all__ = [
+    "FIELD",
+    "FRAME",
+    "LABEL",
+    "Part",
+    "correction_of",
+    "file_of",
+    "media_type",
+    "parts_of",
+    "read_body",
+]
 
 #: The field of a form that holds the file.
 FIELD = "file"
+
+#: The field of a correction that holds what the picture really shows.
+LABEL = "label"
 
 #: Bytes that a form may take besides its file.
 FRAME = 16 * 2**10
@@ -89,6 +102,29 @@ def file_of(body: bytes, content_type: str) -> bytes:
         f"a form must have exactly one field, `{FIELD}`",
         f"it has {told}",
         f"Send one file as `{FIELD}`: curl -F {FIELD}=@photo.jpg ...",
+    )
+
+
+def correction_of(body: bytes, content_type: str) -> tuple[bytes, str]:
+    """The file and the label in a multipart body.
+
+    Args:
+        body: As it came.
+        content_type: Of the request; it names the boundary.
+
+    Raises:
+        Refusal: The body is malformed, or holds anything else than these two.
+    """
+    parts = parts_of(body, content_type)
+    found = {part.name: bytes(part.content) for part in parts}
+    if len(parts) == 2 and set(found) == {FIELD, LABEL}:
+        return found[FIELD], found[LABEL].decode("utf-8", "replace")
+    told = ", ".join(repr(part.name)[:40] for part in parts[:3]) or "nothing"
+    raise Refusal(
+        "malformed",
+        f"a correction must have exactly two fields, `{FIELD}` and `{LABEL}`",
+        f"it has {told}",
+        f"Send both: curl -F {FIELD}=@photo.jpg -F {LABEL}=beagle ...",
     )
 
 

@@ -30,6 +30,8 @@ class Limits:
         batch: Items that go through the model together. On two cores 4 are as good as any other number for
             ONNX Runtime; PyTorch answers some 14 % more with 8, many clients given (`benchmarks/serve.py`).
         batch_wait: Milliseconds that a batch waits for others that are just being read.
+        max_collected: Bytes of all corrections together, where a server collects them.
+        corrections_per_minute: How many of them are taken, whoever sends them.
 
     Raises:
         ArgumentError: One is out of range.
@@ -53,6 +55,8 @@ class Limits:
     queue: int = 64
     batch: int = 4
     batch_wait: float = 4.0
+    max_collected: int = 2**30
+    corrections_per_minute: int = 30
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from wiggly.apps.server.body import FIELD
+from wiggly.apps.server.body import FIELD, LABEL
 from wiggly.apps.server.inputs import RowRequest, RowsRequest, UrlRequest
 from wiggly.apps.server.limits import Limits
 from wiggly.apps.server.refusals import CODES, GONE
@@ -31,7 +31,8 @@ COMMITTED = Path(__file__).with_name("openapi.json")
 API_VERSION = "1"
 REF = "#/components/schemas/"
 
-#: Which codes each address may answer with.
+#: Which codes each address may answer with: a correction, then whatever is sent.
+CORRECTED = ("other_site", "not_found", "too_often", "full")
 ASKED = ("malformed", "slow_upload", "too_large", "unsupported_type", "unreadable", "busy", "timeout")
 
 INTRODUCTION = "One model. Errors say which rule was broken, what came, and what to do."
@@ -47,6 +48,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
     paths = cast("dict[str, Any]", document["paths"])
     _post(paths["/v1/predict"]["post"], "Reply", _item_body())
     _post(paths["/v1/predict/batch"]["post"], "Replies", {"application/json": _ref("RowsRequest")})
+    _post(paths["/v1/correction"]["post"], "Correction", _correction_body())
+    paths["/v1/correction"]["post"]["responses"].update(_errors(*CORRECTED))
     _get(paths["/v1/model"]["get"], {"application/json": _ref("Model")})
     _get(paths["/v1/examples/{i}"]["get"], {"image/*": _binary(), "application/json": {}}, "not_found")
     _get(paths["/healthz"]["get"], {"application/json": _ref("Health")})
@@ -108,6 +111,12 @@ def _item_body() -> dict[str, Any]:
     }
 
 
+def _correction_body() -> dict[str, Any]:
+    label = {"type": "string", "description": "One of the model's classes."}
+    properties = {FIELD: {**_binary(), "description": "A picture's file."}, LABEL: label}
+    return {"multipart/form-data": {**_object(properties), "title": "CorrectionRequest"}}
+
+
 # ---- components ----
 
 
@@ -124,6 +133,7 @@ def _schemas() -> dict[str, Any]:
         **_moved(replies["$defs"]),
         "Replies": _moved({key: part for key, part in replies.items() if not key.startswith("$")}),
         "Model": _moved(_model(manifest["properties"])),
+        "Correction": _correction(),
         "Limits": _limits(),
         "Error": _error(),
         "Health": _object({"status": {"const": "ok", "type": "string"}}),
@@ -140,8 +150,21 @@ def _model(properties: dict[str, Any]) -> dict[str, Any]:
             "runtime": {**text, "description": "What runs it."},
             **{name: properties[name] for name in PUBLIC},
             "urls": {"type": "boolean", "description": "Whether `url` may be sent instead of a file."},
+            "corrections": {"type": "boolean", "description": "Whether /v1/correction takes any."},
             "limits": _ref("Limits"),
             "examples": {"type": "array", "items": example, "description": "Worked examples' files."},
+        }
+    )
+
+
+def _correction() -> dict[str, Any]:
+    text = {"type": "string"}
+    return _object(
+        {
+            "item": {**text, "description": "SHA-256 of the file.", "pattern": "^[0-9a-f]{64}$"},
+            "predicted": {**text, "description": "What the model says."},
+            "label": {**text, "description": "What was sent."},
+            "new": {"type": "boolean", "description": "False where it was known, or is decided already."},
         }
     )
 

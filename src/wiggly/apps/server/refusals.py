@@ -22,6 +22,7 @@ GONE = 499
 #: Every code, and the status it comes with.
 CODES: dict[str, int] = {
     "malformed": 400,
+    "other_site": 403,
     "not_found": 404,
     "method_not_allowed": 405,
     "slow_upload": 408,
@@ -29,15 +30,18 @@ CODES: dict[str, int] = {
     "too_many_pixels": 413,
     "unsupported_type": 415,
     "wrong_input": 422,
+    "unknown_label": 422,
     "unreadable": 422,
     "no_answer": 422,
     "url_refused": 422,
     "url_failed": 422,
+    "too_often": 429,
     "client_gone": GONE,
     "internal": 500,
     "busy": 503,
     "not_ready": 503,
     "timeout": 504,
+    "full": 507,
 }
 
 

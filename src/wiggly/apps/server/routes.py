@@ -15,7 +15,8 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Path, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from wiggly.apps.server.body import FRAME, file_of, media_type, read_body
+from wiggly.apps.server.body import FRAME, correction_of, file_of, media_type, read_body
+from wiggly.apps.server.collecting import Collector
 from wiggly.apps.server.fetch import Fetcher
 from wiggly.apps.server.inputs import (
     RowRequest,
@@ -65,6 +66,8 @@ class Service:
         metrics: What is counted.
         fetcher: For addresses; None where they are not allowed.
         runtime: What runs the model, in words.
+        collector: Of corrections; None where none are wanted.
+        cors: Origins whose pages may ask.
     """
 
     predictor: Servable
@@ -73,6 +76,8 @@ class Service:
     metrics: Metrics
     fetcher: Fetcher | None
     runtime: str
+    collector: Collector | None = None
+    cors: tuple[str, ...] = ()
 
     @property
     def takes_pictures(self) -> bool:
@@ -117,6 +122,45 @@ class Service:
         body = await read_body(request, self.limits.max_row_bytes, self.limits.timeout)
         return row_items(parse(body, {"rows": RowsRequest}).rows, self.limits)
 
+    async def correction(self, request: Request) -> tuple[Collector, bytes, str]:
+        """What keeps a correction, the picture's bytes and what a visitor says it shows.
+
+        Raises:
+            Refusal: None are collected, too many came, another site's page sends it, or it is none.
+        """
+        collector, limits = self.collector, self.limits
+        if collector is None:
+            raise Refusal(
+                "not_found",
+                "an address must be one of those that this server has",
+                "it collects no corrections",
+                "Whoever runs it can start it with `wiggly serve --collect DIR`.",
+            )
+        origin = request.headers.get("origin", "")
+        # Any page may send a form anywhere; browsers say when it is not the server's own.
+        foreign = request.headers.get("sec-fetch-site") == "cross-site"
+        if foreign and "*" not in self.cors and origin not in self.cors:
+            rule, fix = (
+                "a correction must come from this server's own page",
+                "Use that page, or allow yours: --cors.",
+            )
+            raise Refusal("other_site", rule, f"a page of {origin[:100] or 'another site'} sends it", fix)
+        collector.check_rate()
+        if media_type(request) != FORM:
+            raise _unsupported(media_type(request))
+        body = await read_body(request, limits.max_bytes + FRAME, limits.timeout)
+        content, label = correction_of(body, request.headers["content-type"])
+        collector.check_label(label)
+        return collector, self._sized(content), label
+
+    async def corrected(self, collector: Collector, content: bytes, label: str) -> dict[str, Any]:
+        """Keeps a correction, after the model has looked at the picture."""
+        found: Any = (await self.worker.answer(content))["answers"][0]
+        model = self.predictor.sha256[:12]
+        reason = f"a visitor's correction; model {model} was {found['confidence']:.0%} sure"
+        kept = await asyncio.to_thread(collector.keep, content, label, str(found["label"]), reason)
+        return asdict(kept)
+
     def described(self, root: str) -> dict[str, Any]:
         """The model for `/v1/model`.
 
@@ -133,6 +177,7 @@ class Service:
             "runtime": self.runtime,
             **{name: manifest[name] for name in PUBLIC},
             "urls": self.fetcher is not None and self.takes_pictures,
+            "corrections": self.collector is not None,
             "limits": asdict(self.limits),
             "examples": examples,
         }
@@ -192,6 +237,16 @@ def _asking(service: Service) -> APIRouter:
         with service.worker.place():
             rows = await service.rows(request)
             return await _answered(request, service.limits, lambda: service.worker.answer_all(rows))
+
+    @router.post("/v1/correction", summary="What a picture really shows", tags=["model"])
+    async def correction(request: Request) -> Response:
+        """A picture and the class that a visitor says it has, both kept to improve the model; 404 where the
+        server collects none. Ask the visitor first."""
+        with service.worker.place():
+            collector, content, label = await service.correction(request)
+            await service.check(content)
+            work = lambda: service.corrected(collector, content, label)  # noqa: E731
+            return await _answered(request, service.limits, work)
 
     return router
 

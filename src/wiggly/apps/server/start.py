@@ -56,6 +56,7 @@ def serve_bundle(
     access_log: bool = False,
     runtime: str | None = None,
     threads: int | None = None,
+    collect: str | os.PathLike[str] | None = None,
 ) -> None:
     """Serve a bundle until Ctrl-C or SIGTERM; requests in work then get their answer first.
 
@@ -73,10 +74,13 @@ def serve_bundle(
         access_log: Print a line for each request.
         runtime: "onnx" or "torch"; None takes ONNX Runtime where the bundle has a graph and it is installed.
         threads: How many compute one answer, in ONNX Runtime; None leaves it to the runtime.
+        collect: Folder in which visitors' corrections are kept; None takes none.
 
     Raises:
         BundleError: The bundle is damaged or does not answer as it should.
-        ArgumentError: The port is taken, or `host` is no address of this machine.
+        ArgumentError: The port is taken, or `host` is no address of this machine; or this kind of model
+            cannot collect corrections.
+        StorageError: `collect` cannot be written to.
         DependencyError: A package that a server needs is not installed.
     """
     _check_packages()
@@ -99,11 +103,17 @@ def serve_bundle(
             checked=checked,
             page=shown,
             static_page=static_page(path) if page else None,
+            collect=collect,
         )
         proved = (
             f"{len(predictor.examples)} worked examples within {checked:.1g}" if predictor.examples else ""
         )
         _say_where(predictor.manifest.title, place, listening, ", ".join(filter(None, [runs_on, proved])))
+        if collect is not None:
+            print(
+                f"Visitors' corrections are kept in {os.fspath(collect)}; look: wiggly clean status",
+                flush=True,
+            )
         _run(app, listening, limits or Limits(), access_log)
     print("stopped", flush=True)
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from wiggly.bundle.graph.checking import Session, open_graph, scale_of
+from wiggly.bundle.graph.checking import ERRORS_ONLY, Session, open_graph, scale_of
 from wiggly.bundle.graph.modules import GraphModule
 from wiggly.bundle.graph.writing import NoGraphError, Written, write_graph
 from wiggly.bundle.measured import Graph, Quality
@@ -31,6 +31,8 @@ Array = npt.NDArray[Any]
 
 #: What users call them, and what `model.json` does.
 VARIANTS = {"fp16": "float16", "int8": "int8"}
+
+WARNINGS = 2  # what ONNX Runtime's log says by default
 
 #: A number counts as the same if it is no farther away than this share of its range.
 SAME_NUMBER = 0.01
@@ -112,10 +114,12 @@ def _half(module: GraphModule) -> bytes:
 
 def _int8(written: Written, module: GraphModule, items: Validation) -> bytes:
     """Weights, and of pictures also activations, in 8 bits."""
+    import onnxruntime
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic, quantize_static
 
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
+    onnxruntime.set_default_logger_severity(ERRORS_ONLY)  # of the sessions that it makes for itself
     try:
         with tempfile.TemporaryDirectory() as folder:
             before, after = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
@@ -139,6 +143,7 @@ def _int8(written: Written, module: GraphModule, items: Validation) -> bytes:
         raise NoGraphError(" ".join(str(error).split())[:300]) from error
     finally:
         logging.disable(level)
+        onnxruntime.set_default_logger_severity(WARNINGS)
 
 
 def _prepare(path: Path) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from wiggly.bundle.parts import ImageInput
 from wiggly.bundle.placing import place
@@ -101,12 +103,12 @@ def open_pixels(source: Any, channels: int = 3) -> Pixels:
 
 def _of_bytes(data: bytes, channels: int, name: str) -> Pixels:
     if data[:2] == b"\xff\xd8":
-        try:
-            with Image.open(io.BytesIO(data)) as image:
+        try:  # not by Image.open: its limit of 179 megapixels is below what phones make and learners read
+            with JpegImageFile(io.BytesIO(data)) as image:
                 check_area(name, image.width, image.height, len(data))
                 return _levels(pil_pixels(image, name, channels))
-        except (OSError, Image.DecompressionBombError):
-            pass  # said below, in the words for all formats
+        except (OSError, SyntaxError, IndexError, TypeError, struct.error):
+            pass  # no whole header: said below, in the words for all formats
     return _levels(by_pillow(data, name, channels))
 
 

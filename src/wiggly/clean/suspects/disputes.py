@@ -6,8 +6,10 @@ the wrong ones first, and an estimate of how many are wrong. Read next: `suggest
 Three views are put together. A logistic regression out of fold judges each label. A second one, on other
 folds, gives those that the first found unlikely less weight, so that wrong labels no longer teach it (in the
 spirit of confident learning: Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in
-Dataset Labels", JAIR 70, 2021, which prunes them). And the labels of the nearest neighbours vote. The mean of
-the last two, of logarithms, is the verdict; the score is one minus the verdict on the given label.
+Dataset Labels", JAIR 70, 2021, which prunes them). And the labels of the nearest neighbours vote, with the
+same weights. The mean of the last two, of logarithms, is the verdict. Two rankings are usual: by how unlikely
+the given label is, and by how much likelier another one is; the first misses items between two classes least,
+the second those between many. The score is the geometric mean of both odds, 1 / given and other / given.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ def dispute(
     judged = out_of_fold(inputs, given, first, several=several)
     weights = weighted_again(_probs(judged.logits, several), given, several)
     again = out_of_fold(inputs, given, second, weights, several, judged.decay).logits
-    shares = votes(near, given)
+    shares = votes(near, given, weights)
     return verdict(_mixed(again, shares, several), given, several)
 
 
@@ -136,8 +138,9 @@ def verdict(probs: Tensor, given: Tensor, several: bool = False) -> Disputes:
         confident = scores > 0.5
         n_wrong = int(confident.sum())
     else:
-        scores = 1 - (sure * given).sum(1)
         parts = (probs - given * 2).argmax(1)  # the likeliest of the others
+        own, other = (sure * given).sum(1), sure.gather(1, parts[:, None])[:, 0]
+        scores = other.sqrt() / (other.sqrt() + own)  # of the odds sqrt(other) / own
         joint, confident_rows = confident_joint(probs.numpy(), given.argmax(1).numpy())
         n_wrong = round(float(joint.sum() - np.trace(joint)))
         confident = torch.from_numpy(confident_rows)

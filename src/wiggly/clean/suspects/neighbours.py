@@ -66,18 +66,24 @@ def find_neighbours(features: Tensor, count: int = COUNT, groups: Sequence[Seque
     return Neighbours(likeness, positions)
 
 
-def votes(found: Neighbours, given: Tensor) -> Tensor:
+def votes(found: Neighbours, given: Tensor, trust: Tensor | None = None) -> Tensor:
     """What the labels of the neighbours say, as shares: near ones count more.
 
     Args:
         found: The neighbours.
         given: Labels as zeros and ones, `(n, c)`.
+        trust: How much the labels of each item count, `(n, 1)`, or each of them, `(n, c)`; None counts all
+            alike.
 
     Returns:
         `(n, c)`, in (0, 1).
     """
+    trust = torch.ones(len(given), 1) if trust is None else trust
     weights = (SHARPNESS * found.likeness).softmax(1)
-    shares = torch.zeros_like(given)
+    shares, whole = torch.zeros_like(given), torch.zeros_like(trust)
     for k in range(found.positions.shape[1]):
-        shares += weights[:, k, None] * given[found.positions[:, k]]
+        there = found.positions[:, k]
+        shares += weights[:, k, None] * trust[there] * given[there]
+        whole += weights[:, k, None] * trust[there]
+    shares = shares / whole.clamp_min(LEAST_SHARE)
     return shares.clamp(LEAST_SHARE, 1 - LEAST_SHARE)

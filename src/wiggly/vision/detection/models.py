@@ -14,7 +14,7 @@ from typing import Any, cast
 from torch import nn
 
 from wiggly.errors import ArgumentError, ModelError
-from wiggly.vision.bodies import fit_stats, spec_config
+from wiggly.vision.bodies import spec_config
 from wiggly.vision.cutting import adapt_first_conv
 from wiggly.vision.detection.boxes import Numbering
 from wiggly.vision.detection.detector import DenseDetector, Detector, TwoStageDetector
@@ -28,8 +28,9 @@ from wiggly.vision.detection.networks import (
     tensors_of,
     whole_network,
 )
+from wiggly.vision.origin import origin_of
 from wiggly.vision.pyramid import make_pyramid, rebuild_pyramid
-from wiggly.vision.weights import Stats, read_sidecar
+from wiggly.vision.weights import Stats, fit_stats, read_sidecar
 
 __all__ = ["DetectorSpec", "build_detector", "detector_groups", "detector_model"]
 
@@ -111,7 +112,8 @@ def detector_model(
     name = _name(arch, body)
     if body is None:
         network, own, fixed, loaded = _whole(name, n_classes + 1, n_in, pretrained, weights)
-        place: dict[str, Any] | None = _place(name, n_in)
+        origin = origin_of(network, weights) if loaded else None
+        place: dict[str, Any] | None = {**_place(name, n_in), "origin": origin}
     else:
         pyramid, loaded = make_pyramid(
             body, n_in, pretrained, weights, arch_args, normalize, stats, image_size
