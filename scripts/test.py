@@ -35,15 +35,15 @@ def command(name, python, options):
     """Return the commands of one step."""
     slow = "" if options.slow else " and not slow"
     pytest = [python, "-m", "pytest", "-q"]
-    unit = ["-m", f"not browser and not docs{slow}", "-n", workers()]
+    shared_out = ["-n", workers(), "--dist", "loadfile"]  # servers and bundles are made once per file
     return {
         "lint": [[python, "-m", "ruff", "check"], [python, "-m", "ruff", "format", "--check"]],
         "types": [[python, "-m", "pyright", "--pythonpath", python]],
         "web": [[python, "scripts/web.py", "--check"]],
         "imports": [[program(python, "lint-imports"), "--no-cache"]],
-        "docs": [[*pytest, "-m", f"docs{slow}", *options.pytest]],
-        "unit": [[*pytest, *unit, *options.pytest]],
-        "browser": [[*pytest, "-m", f"browser{slow}", *options.pytest]],
+        "docs": [[*pytest, "-m", f"docs{slow}", *shared_out, *options.pytest]],
+        "unit": [[*pytest, "-m", f"not browser and not docs{slow}", *shared_out, *options.pytest]],
+        "browser": [[*pytest, "-m", f"browser{slow}", *shared_out, *options.pytest]],
     }[name]
 
 

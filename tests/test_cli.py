@@ -195,6 +195,7 @@ def test_train_replaces_its_own_results_and_nothing_else(
     assert wiggly.load_bundle("digits.wiggly").vocab[0] == "0"
 
 
+@pytest.mark.slow
 def test_train_finds_labels_and_parts_as_told(
     digits_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -225,6 +226,7 @@ def test_train_finds_labels_and_parts_as_told(
     assert (found["n_train"], found["n_valid"]) == (48, 12)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_checkpoint_that_can_be_used(digits_folder: Path, tmp_path: Path) -> None:
     command = ["train", digits_folder, *SMALL, "--out", "digits.wiggly", "--epochs", "500"]
     process = start(*command, folder=tmp_path)
@@ -260,7 +262,8 @@ def numbers(out: str) -> list[list[str]]:
     return [row[:-1] for row in cells if row[0].isdecimal() and row[-1].count(":") == 1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_goes_on_with_the_same_command(
     number: signal.Signals, digits_folder: Path, tmp_path: Path
 ) -> None:
@@ -393,6 +396,7 @@ def test_lr_find_repeats_the_options_in_its_advice(
     assert f"wiggly train {digits_folder} {' '.join(map(str, SMALL))} --lr " in out
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_model_and_replacing_is_said(
     digits_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

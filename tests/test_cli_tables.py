@@ -289,7 +289,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return files
 
 
-@pytest.mark.parametrize("kind", ["mask", "points", "labels", "numbers"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "kind", ["labels", *[pytest.param(kind, marks=SLOW) for kind in ("mask", "points", "numbers")]]
+)
 def test_what_pictures_say(
     kind: str, photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -317,6 +322,7 @@ def test_what_pictures_say(
         assert code == 1 and "--masks" in err
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_labels_or_numbers_as_told(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

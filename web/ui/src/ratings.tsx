@@ -20,7 +20,8 @@ export function RatingPage({ model }: { model: LocalModel }) {
       const sorted = [...counts].sort((a, b) => a - b);
       setMost(Math.max(2, sorted.at(-1) ?? 2));
       setLeast(Math.min(LEAST, sorted[Math.floor(sorted.length / 2)] ?? 1));
-      setChosen([items[counts.indexOf(sorted.at(-1)!)]!]);
+      const best = items[counts.indexOf(sorted.at(-1)!)]!;
+      setChosen((before) => (before.length ? before : [best]));
     }, setError);
   }, [model, items]);
   useEffect(() => {
@@ -34,8 +35,8 @@ export function RatingPage({ model }: { model: LocalModel }) {
     <div class="columns">
       <section class="card input" aria-label="What you like">
         <h2>You like</h2>
-        <Chips labels={chosen} onRemove={(label) => setChosen(chosen.filter((one) => one !== label))} />
-        <Search items={items} what={what} onFound={(label) => setChosen([...new Set([...chosen, label])])} />
+        <Chips labels={chosen} onRemove={(label) => setChosen((before) => before.filter((one) => one !== label))} />
+        <Search items={items} what={what} onFound={(label) => setChosen((before) => [...new Set([...before, label])])} />
         <div class="field">
           <label for="least">Leave out what has fewer ratings than {least}</label>
           <input
@@ -56,7 +57,7 @@ export function RatingPage({ model }: { model: LocalModel }) {
         <ol class="near" aria-live="polite">
           {near.map(({ label, cosine }) => (
             <li key={String(label)}>
-              <button type="button" class="quiet" onClick={() => setChosen([...chosen, label])}>
+              <button type="button" class="quiet" onClick={() => setChosen((before) => [...before, label])}>
                 {String(label)}
               </button>
               <span class="share">{cosine.toFixed(2)}</span>

@@ -18,7 +18,8 @@ export function RowPage({ model }: { model: Model }) {
     const all = Array.from({ length: model.examples }, (_, i) => model.example(i));
     Promise.all(all).then((rows) => {
       setExamples(rows as Row[]);
-      if (rows[0]) setTexts(shownRow(fields, rows[0] as Row));
+      const first = rows[0] && shownRow(fields, rows[0] as Row);
+      if (first) setTexts((typed) => ({ ...first, ...typed })); // who was quicker than the examples keeps his words
     }, fail);
   }, [model, fields, fail]);
   const show = (row: Row) => {
@@ -40,7 +41,7 @@ export function RowPage({ model }: { model: Model }) {
                 key={field.name}
                 field={field}
                 text={texts[field.name] ?? ""}
-                onText={(text) => setTexts({ ...texts, [field.name]: text })}
+                onText={(text) => setTexts((before) => ({ ...before, [field.name]: text }))}
               />
             ))}
           </div>
