@@ -35,8 +35,15 @@ export function RatingPage({ model }: { model: LocalModel }) {
     <div class="columns">
       <section class="card input" aria-label="What you like">
         <h2>You like</h2>
-        <Chips labels={chosen} onRemove={(label) => setChosen((before) => before.filter((one) => one !== label))} />
-        <Search items={items} what={what} onFound={(label) => setChosen((before) => [...new Set([...before, label])])} />
+        <Chips
+          labels={chosen}
+          onRemove={(label) => setChosen((before) => before.filter((one) => one !== label))}
+        />
+        <Search
+          items={items}
+          what={what}
+          onFound={(label) => setChosen((before) => [...new Set([...before, label])])}
+        />
         <div class="field">
           <label for="least">Leave out what has fewer ratings than {least}</label>
           <input
