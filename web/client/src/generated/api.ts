@@ -61,6 +61,27 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  "/v1/correction": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * What a picture really shows
+     * @description A picture and the class that a visitor says it has, both kept to improve the model; 404 where the
+     *     server collects none. Ask the visitor first.
+     */
+    post: operations["correction_v1_correction_post"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   "/v1/examples/{i}": {
     parameters: {
       query?: never;
@@ -247,11 +268,22 @@ export interface components {
       /** @description From 0 to 1. */
       probability: number;
     };
+    Correction: {
+      /** @description SHA-256 of the file. */
+      item: string;
+      /** @description What was sent. */
+      label: string;
+      /** @description False where it was known, or is decided already. */
+      new: boolean;
+      /** @description What the model says. */
+      predicted: string;
+    };
     Error: {
       error: {
         /** @enum {string} */
         code:
           | "malformed"
+          | "other_site"
           | "not_found"
           | "method_not_allowed"
           | "slow_upload"
@@ -259,14 +291,17 @@ export interface components {
           | "too_many_pixels"
           | "unsupported_type"
           | "wrong_input"
+          | "unknown_label"
           | "unreadable"
           | "no_answer"
           | "url_refused"
           | "url_failed"
+          | "too_often"
           | "internal"
           | "busy"
           | "not_ready"
-          | "timeout";
+          | "timeout"
+          | "full";
         /** @description What to do. */
         fix: string;
         /** @description What came instead. */
@@ -342,7 +377,9 @@ export interface components {
     Limits: {
       batch: number;
       batch_wait: number;
+      corrections_per_minute: number;
       max_bytes: number;
+      max_collected: number;
       max_columns: number;
       max_free_pixels: number;
       max_pixels: number;
@@ -381,6 +418,8 @@ export interface components {
       width: number;
     };
     Model: {
+      /** @description Whether /v1/correction takes any. */
+      corrections: boolean;
       /** @description Time of writing, UTC. */
       created: string;
       /** @description A few sentences for people. */
@@ -762,6 +801,137 @@ export interface operations {
       };
     };
   };
+  correction_v1_correction_post: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "multipart/form-data": {
+          /**
+           * Format: binary
+           * @description A picture's file.
+           */
+          file: string;
+          /** @description One of the model's classes. */
+          label: string;
+        };
+      };
+    };
+    responses: {
+      /** @description What the model says. */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Correction"];
+        };
+      };
+      /** @description Refused: malformed. */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+      /** @description Refused: other_site. */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+      /** @description Refused: not_found. */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+      /** @description Refused: slow_upload. */
+      408: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+      /** @description Refused: too_large, too_many_pixels. */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+      /** @description Refused: unsupported_type. */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+      /** @description Refused: wrong_input, unknown_label, unreadable, no_answer, url_refused, url_failed. */
+      422: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+      /** @description Refused: too_often. */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+      /** @description Refused: busy, not_ready. */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+      /** @description Refused: timeout. */
+      504: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+      /** @description Refused: full. */
+      507: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Error"];
+        };
+      };
+    };
+  };
   example_v1_examples__i__get: {
     parameters: {
       query?: never;
@@ -792,7 +962,7 @@ export interface operations {
           "application/json": components["schemas"]["Error"];
         };
       };
-      /** @description Refused: wrong_input, unreadable, no_answer, url_refused, url_failed. */
+      /** @description Refused: wrong_input, unknown_label, unreadable, no_answer, url_refused, url_failed. */
       422: {
         headers: {
           [name: string]: unknown;
@@ -888,7 +1058,7 @@ export interface operations {
           "application/json": components["schemas"]["Error"];
         };
       };
-      /** @description Refused: wrong_input, unreadable, no_answer, url_refused, url_failed. */
+      /** @description Refused: wrong_input, unknown_label, unreadable, no_answer, url_refused, url_failed. */
       422: {
         headers: {
           [name: string]: unknown;
@@ -975,7 +1145,7 @@ export interface operations {
           "application/json": components["schemas"]["Error"];
         };
       };
-      /** @description Refused: wrong_input, unreadable, no_answer, url_refused, url_failed. */
+      /** @description Refused: wrong_input, unknown_label, unreadable, no_answer, url_refused, url_failed. */
       422: {
         headers: {
           [name: string]: unknown;
