@@ -16,6 +16,7 @@ from wiggly.teach.convolution import convolution
 from wiggly.teach.crops import random_resized_crop
 from wiggly.teach.descent import gradient_descent
 from wiggly.teach.explorable import Explorable
+from wiggly.teach.gpus import why_gpus
 from wiggly.teach.products import matrix_product
 from wiggly.teach.quadratic import fit_by_hand
 from wiggly.teach.rates import learning_rate_finder
@@ -36,6 +37,7 @@ EXPLORABLES: dict[str, Callable[[], Explorable]] = {
     "random-resized-crop": random_resized_crop,
     "softmax-and-cross-entropy": softmax_and_cross_entropy,
     "sum-of-relus": sum_of_relus,
+    "why-gpus": why_gpus,
 }
 
 

@@ -3,6 +3,7 @@ export * as convolution from "./convolution.ts";
 export * as crops from "./crops.ts";
 export * as descent from "./descent.ts";
 export * as fsrs from "./fsrs.ts";
+export * as gpus from "./gpus.ts";
 export * as nearest from "./nearest.ts";
 export * as network from "./network.ts";
 export * as products from "./products.ts";
