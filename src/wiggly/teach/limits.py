@@ -19,11 +19,11 @@ __all__ = ["Limit", "cpu_limit", "cuda_limit", "limit_of_cpu", "limit_of_device"
 LANES = {"AVX512": 16, "AVX2": 8}
 FUSED = 2 * 2  # two units, each of which multiplies and adds
 
-# Multiply-adds of 32 bits that a multiprocessor begins in a cycle, by compute capability: table "Throughput of
-# Native Arithmetic Instructions" of the CUDA C++ Programming Guide.
+# Multiply-adds of 32 bits that a multiprocessor begins in a cycle, by compute capability: table "Throughput
+# of Native Arithmetic Instructions" of the CUDA C++ Programming Guide.
 CUDA_LANES = {
-    (5, 0): 128, (5, 2): 128, (5, 3): 128, (6, 0): 64, (6, 1): 128, (6, 2): 128, (7, 0): 64, (7, 2): 64, (7, 5): 64,
-    (8, 0): 64, (8, 6): 128, (8, 7): 128, (8, 9): 128, (9, 0): 128, (10, 0): 128, (12, 0): 128,
+    (5, 0): 128, (5, 2): 128, (5, 3): 128, (6, 0): 64, (6, 1): 128, (6, 2): 128, (7, 0): 64, (7, 2): 64,
+    (7, 5): 64, (8, 0): 64, (8, 6): 128, (8, 7): 128, (8, 9): 128, (9, 0): 128, (10, 0): 128, (12, 0): 128,
 }  # fmt: skip
 
 
@@ -59,8 +59,9 @@ def cpu_limit(cores: int, megahertz: float, capability: str) -> Limit | None:
     if lanes is None:
         return None
     how = (
-        f"{cores} core{'s' if cores > 1 else ''} × {megahertz / 1000:.2f} GHz × {lanes * FUSED} operations a cycle "
-        f"({capability}: {lanes} numbers in an instruction, two of these begun in a cycle, each multiplies and adds)"
+        f"{cores} core{'s' if cores > 1 else ''} × {megahertz / 1000:.2f} GHz × {lanes * FUSED} operations "
+        f"a cycle ({capability}: {lanes} numbers in an instruction, two of these begun in a cycle, "
+        "each multiplies and adds)"
     )
     return Limit(cores * megahertz / 1000 * lanes * FUSED, how)
 
@@ -83,7 +84,8 @@ def cuda_limit(multiprocessors: int, kilohertz: float, capability: tuple[int, in
     lanes = CUDA_LANES.get(capability)
     if lanes is None:
         return None
-    how = f"{multiprocessors} multiprocessors × {lanes} cores × {kilohertz / 1e6:.2f} GHz × 2 operations a cycle"
+    parts = f"{multiprocessors} multiprocessors × {lanes} cores × {kilohertz / 1e6:.2f} GHz"
+    how = f"{parts} × 2 operations a cycle"
     return Limit(multiprocessors * lanes * kilohertz / 1e6 * 2, how)
 
 

@@ -276,7 +276,7 @@ function drawChart(
   const high = Math.ceil(
     Math.log10(Math.max(10, ...rates, ...limits.keys(), ...sheets.map((sheet) => sheet.gflops))),
   );
-  const box = { left: 58, top: 16, right: width - 12, bottom: height - 40 };
+  const box = { left: 58, top: 16, right: width - 26, bottom: height - 40 };
   const x = (size: number) =>
     box.left + ((Math.log2(size) - SMALLEST) / (LARGEST - SMALLEST)) * (box.right - box.left);
   const y = (rate: number) => box.bottom - ((Math.log10(rate) - low) / (high - low)) * (box.bottom - box.top);
@@ -302,7 +302,7 @@ function drawChart(
     );
   parts.push(
     s("text", { x: box.right, y: height - 4, "text-anchor": "end" }, "rows and columns"),
-    s("text", { x: 2, y: 10 }, "GFLOP/s"),
+    s("text", { x: box.left, y: 10 }, "GFLOP/s"),
     s("line", { x1: x(n), x2: x(n), y1: box.top, y2: box.bottom, stroke: "var(--ink)", opacity: 0.35 }),
   );
   const across = (rate: number, text: string, dash: string) => [
@@ -338,6 +338,7 @@ function drawChart(
         fill: "none",
         stroke: color,
         "stroke-width": 2.5,
+        "stroke-dasharray": speed.name.startsWith("Your browser") ? "7 4" : null,
         "data-way": speed.name,
       }),
     );
@@ -363,7 +364,7 @@ export default explorable<Data>(
   {
     name: "why-gpus",
     title: "Why GPUs",
-    idea: "A network is little else than matrix products. Here is one and the same product, from loops to all that the machine has; each point is the quickest of many, the line below it ends at the usual one.",
+    idea: "A network is little else than matrix products. Here is one and the same product, from loops to all that the machine has; each point is the quickest of many, the line below it ends at the usual one. Broken lines are this browser.",
     keys: [
       ["space", "play through the sizes"],
       ["← →", "one size"],
