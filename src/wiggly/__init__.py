@@ -118,6 +118,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
     from wiggly.tabular.table import TabularPandas
     from wiggly.teach.explore import explore
     from wiggly.teach.interact import interact
+    from wiggly.teach.quiz.show import Quiz, quiz_about
     from wiggly.train.callback import (
         Callback,
         CancelBatch,
@@ -508,6 +509,8 @@ __all__ = [  # noqa: RUF022 - plain string order
     "emb_sz_rule",
     "error_rate",
     "explore",
+    "Quiz",
+    "quiz_about",
     "exponential",
     "export_notebook",
     "first",
@@ -613,6 +616,7 @@ _ROOMS = {
     """,
     "data.transform": "DisplayedTransform ItemTransform RandTransform Transform",
     "teach.explore": "explore",
+    "teach.quiz.show": "Quiz quiz_about",
     "teach.interact": "interact",
     "train.callback": "Callback CancelBatch CancelEpoch CancelFit CancelPass",
     "train.callbacks.activation": "ActivationStats",

@@ -23,6 +23,7 @@ from wiggly.cli.notebook import notebook
 from wiggly.cli.options import command_line
 from wiggly.cli.pages import new, web
 from wiggly.cli.proving import info, verify
+from wiggly.cli.quiz import quiz
 from wiggly.cli.running import run
 from wiggly.cli.serving import serve as serve_http
 from wiggly.cli.space import space
@@ -132,7 +133,10 @@ OPTIONS = {
     "size=": "--size PIXELS",
     "`edits`": "--edits FILE",
 }
-CLEAN_VERBS = ("suspects", "apply", "status", "restore", "merge", "undo", "redo")
+SUB_VERBS = {
+    "clean": ("suspects", "apply", "status", "restore", "merge", "undo", "redo"),
+    "quiz": ("stats", "export", "import", "reset", "page"),
+}
 OPTION_VERBS = ("train", "lr-find", "report", "data", "compare", "clean")
 
 app = App(
@@ -151,6 +155,7 @@ app.command(serve_http, name="serve", help_epilogue=SERVE_EXAMPLES)
 app.command(web, help_epilogue=WEB_EXAMPLES)
 app.command(ios, help_epilogue=IOS_EXAMPLES)
 app.command(space)
+app.command(quiz)
 app.command(new)
 app.command(verify, help_epilogue=VERIFY_EXAMPLES)
 app.command(info)
@@ -197,8 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _verb(words: Sequence[str]) -> str:
     """The command the words begin with, and a blank; nothing when there is no such command."""
-    if words and words[0] == "clean":
-        return f"clean {words[1]} " if len(words) > 1 and words[1] in CLEAN_VERBS else "clean "
+    if words and words[0] in SUB_VERBS:
+        inner = len(words) > 1 and words[1] in SUB_VERBS[words[0]]
+        return f"{words[0]} {words[1]} " if inner else f"{words[0]} "
     if list(words[:2]) == ["data", "check"] or (
         words and words[0] in ("notebook", "space") and len(words) > 1
     ):

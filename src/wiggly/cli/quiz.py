@@ -59,7 +59,10 @@ def ask(
     ] = None,
     check: Annotated[
         list[Path] | None,
-        Parameter(help="Ask nothing; check files of questions instead, and return 1 if any is faulty."),
+        Parameter(
+            help="Ask nothing; check files of questions instead, and return 1 if any is faulty.",
+            consume_multiple=True,
+        ),
     ] = None,
     seed: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:

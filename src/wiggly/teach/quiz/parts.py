@@ -12,7 +12,9 @@ from typing import Any, cast
 
 from wiggly.teach.quiz.question import same_text
 
-__all__ = ["PARTS", "Part", "Rough"]
+__all__ = ["LINE", "PARTS", "Part", "Rough"]
+
+LINE = "line "  # the key, one no YAML of ours has, under which the reader keeps where a mapping begins
 
 FEWEST_CHOICES, MOST_CHOICES = 3, 6
 FEWEST_ITEMS, MOST_ITEMS = 3, 7
@@ -63,6 +65,8 @@ def _choices(entry: Mapping[str, Any]) -> Rough:
         if isinstance(each, Mapping) and "right" in each:
             text = cast("Any", each)["right"]
             right.append(position)
+            if len(each) > 1 + (LINE in each):
+                wrong.append(f"choice {position + 1} must have no key but `right`; put quotes around commas")
         if isinstance(text, str) and text.strip():
             texts.append(text)
         else:

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from wiggly.errors import ArgumentError, DataError, DependencyError
-from wiggly.teach.quiz.parts import PARTS, Rough
+from wiggly.teach.quiz.parts import LINE, PARTS, Rough
 from wiggly.teach.quiz.question import KINDS, Question
 
-__all__ = ["LINE", "Fault", "Lesson", "all_questions", "lessons", "one_lesson", "read_file"]
+__all__ = ["Fault", "Lesson", "all_questions", "lessons", "one_lesson", "read_file"]
 
-LINE = "line "  # the key, one no YAML of ours has, under which the reader keeps where a mapping begins
 ALWAYS = ("id", "kind", "question", "why", "anchor", "difficulty", "code")
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+")
 DIFFICULTIES = (1, 2, 3)
