@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; tests/rails keeps it eq
     )
     from wiggly.clean.copying import clean_copy
     from wiggly.clean.merge import merge_journals
+    from wiggly.clean.retrain.retrained import Retrained
     from wiggly.clean.suspects.suggest import suggest
     from wiggly.clean.suspects.suspect import Suspect, Suspects
     from wiggly.clean.tables import clean_table
@@ -430,6 +431,7 @@ __all__ = [  # noqa: RUF022 - plain string order
     "Prediction",
     "Predictions",
     "Predictor",
+    "Quiz",
     "R2Score",
     "RAdam",
     "RMSProp",
@@ -445,6 +447,7 @@ __all__ = [  # noqa: RUF022 - plain string order
     "RegressionBlock",
     "Resize",
     "ResizeMethod",
+    "Retrained",
     "RocAuc",
     "RocAucBinary",
     "RocAucMulti",
@@ -509,8 +512,6 @@ __all__ = [  # noqa: RUF022 - plain string order
     "emb_sz_rule",
     "error_rate",
     "explore",
-    "Quiz",
-    "quiz_about",
     "exponential",
     "export_notebook",
     "first",
@@ -543,6 +544,7 @@ __all__ = [  # noqa: RUF022 - plain string order
     "permutation_importance",
     "pixel_accuracy",
     "polynomial",
+    "quiz_about",
     "range_of",
     "ranger",
     "refs_of",
@@ -598,6 +600,7 @@ _ROOMS = {
     "data.edits.state": "ItemState",
     "clean.copying": "clean_copy",
     "clean.merge": "merge_journals",
+    "clean.retrain.retrained": "Retrained",
     "clean.suspects.suggest": "suggest",
     "clean.suspects.suspect": "Suspect Suspects",
     "clean.tables": "clean_table",

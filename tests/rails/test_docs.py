@@ -82,7 +82,7 @@ def test_the_command_line_knows_every_command_of_the_readme(line: str) -> None:
 
     command, bound, _ = app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
     assert callable(command)
-    assert bound.arguments
+    assert bound.arguments or command.__module__.startswith("wiggly.cli")  # not the help of a group
 
 
 @pytest.mark.docs
