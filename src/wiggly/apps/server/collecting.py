@@ -24,7 +24,7 @@ from PIL import Image
 from wiggly.apps.server.inputs import FORMATS
 from wiggly.apps.server.limits import Limits
 from wiggly.apps.server.refusals import Refusal
-from wiggly.data.edits.appending import locked
+from wiggly.data.edits.appending import flush_names, locked
 from wiggly.data.edits.edit import ItemRef
 from wiggly.data.edits.journal import NAME, Journal
 from wiggly.errors import ArgumentError, StorageError, WigglyError
@@ -216,7 +216,7 @@ class Collector:
         (self.folder / given).mkdir(exist_ok=True)
         os.replace(self._incoming / name, self.folder / given / name)
         for folder in (self.folder / given, self.folder):
-            _flush_names(folder)
+            flush_names(folder)
 
     def _check_room(self, more: int) -> None:
         most = self.limits.max_collected
@@ -263,16 +263,6 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
-
-
-def _flush_names(folder: Path) -> None:
-    if os.name == "nt":  # cannot open a folder
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _bytes_in(folder: Path) -> int:

@@ -22,7 +22,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-__all__ = ["append", "locked"]
+__all__ = ["append", "flush_names", "locked"]
 
 SECONDS_TO_WAIT = 20.0
 SECONDS_BETWEEN = 0.001
@@ -115,7 +115,7 @@ def append(descriptor: int, path: Path, lines: str) -> None:
             raise OSError(28, "no space left on the disk")
         os.fsync(descriptor)
         if size == 0:
-            _flush_names(path.parent)
+            flush_names(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, size)
@@ -127,7 +127,7 @@ def _ends_a_line(descriptor: int, size: int) -> bool:
     return os.read(descriptor, 1) == b"\n"
 
 
-def _flush_names(folder: Path) -> None:
+def flush_names(folder: Path) -> None:
     """Waits until a new file's name is on the disk too."""
     if sys.platform == "win32":  # cannot open a folder
         return

@@ -40,7 +40,10 @@ export class Keeper {
     this.memories = {};
     for (const [id, each] of Object.entries(memories))
       this.memories[id] = { ...each, due: Date.parse(each.due), last: Date.parse(each.last) };
-    for (const each of this.session) this.remember(each);
+    for (const each of this.session) {
+      const memory = this.memories[each.question];
+      if (!memory || memory.last < Date.parse(each.at)) this.remember(each); // or Python has counted it
+    }
   }
 
   /** Reads what the browser has; another tab may have answered meanwhile. */
