@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from sklearn.metrics import confusion_matrix
 from torch import nn
 
 from wiggly import (
@@ -105,6 +107,19 @@ def test_the_same_recipe_on_cleaned_pictures(digits: Path, capsys: pytest.Captur
     assert (found.before.value, found.after.value) == pytest.approx((before, after))
     right = round(after * found.n)
     assert found.after.interval == wilson_interval(right, found.n)
+    z, n = 1.959964, found.n  # Wilson 1927, written out
+    middle, half = (after + z * z / (2 * n)), z * sqrt(after * (1 - after) / n + z * z / (4 * n * n))
+    low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
+    assert (found.after.interval.low, found.after.interval.high) == pytest.approx((low, high), abs=1e-6)
+    said = [[model.predict(item)[0] for item in sets.items] for model in (learn, found.learn)]
+    for row in found.by_class:  # counted by scikit-learn
+        tables = [confusion_matrix(mended, each, labels=["0", "1", "4"]) for each in said]
+        at = ["0", "1", "4"].index(row.label)
+        assert (row.n, row.right_before, row.right_after) == (
+            tables[0][at].sum(),
+            tables[0][at, at],
+            tables[1][at, at],
+        )
     assert len(found.now_right) - len(found.now_wrong) == round((after - before) * found.n)
     assert found.p == (mcnemar_p(len(found.now_right), len(found.now_wrong)) if found.flips else None)
     assert sum(row.n for row in found.by_class) == found.n
