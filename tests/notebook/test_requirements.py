@@ -67,6 +67,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(folder: Path, name: str, files: list[str], direct_url: str = "") -> None:
+    for file in files:  # Python 3.12 and the package importlib_metadata leave out files that are not there
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
     info = folder / f"{name.replace('-', '_')}-1.5.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5+cu128\n")

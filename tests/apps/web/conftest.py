@@ -93,6 +93,10 @@ class Tab:
         self.page.wait_for_selector(ready)
         return self
 
+    def close(self) -> None:
+        """Shut the tab, before its server goes: what it still loads in the background would fail."""
+        self.page.context.close()
+
     def give(self, file: Path) -> None:
         """Choose a file."""
         self.page.set_input_files("input[type=file]:not([capture])", str(file))

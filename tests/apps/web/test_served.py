@@ -40,6 +40,7 @@ def test_it_asks_the_server_that_shows_it(
         example = predictor.manifest.examples[0]
         said = "document.querySelector('.answer[aria-busy=false]')?.reply?.answers[0].label"
         shown.until(f"{said} === '{example.label}'")
+        shown.close()
 
 
 def test_it_works_behind_a_prefix_and_on_a_phone_in_the_dark(
@@ -51,13 +52,14 @@ def test_it_works_behind_a_prefix_and_on_a_phone_in_the_dark(
         shown.reply()
         assert shown.page.evaluate("document.documentElement.scrollWidth") <= 390
         assert shown.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 23, 26)"
+        shown.close()
 
 
 def test_gradio_keeps_the_front(tab: Tabs, bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("gradio")
     with running(tmp_path, bundle) as server:
         assert "gradio" in httpx.get(f"{server.address}/").text.lower()
-        tab().open(f"{server.address}/ui/")
+        tab().open(f"{server.address}/ui/").close()
         assert httpx.get(f"{server.address}/ui/nothing").status_code == 404
 
 
