@@ -9,8 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
 
+from wiggly.clean.suspects.discriminant import discriminants
 from wiggly.clean.suspects.disputes import confident_joint, dispute, verdict, weighted_again
 from wiggly.clean.suspects.folds import fold_of_each, place_of_each
 from wiggly.clean.suspects.linear import out_of_fold, standardised
@@ -137,3 +140,56 @@ def test_more_classes_than_fit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = out_of_fold(features, hot, folds, decay=30.0).logits
     monkeypatch.setattr("wiggly.clean.suspects.linear.MOST_NUMBERS", 1)
     assert torch.allclose(out_of_fold(features, hot, folds, decay=30.0).logits, usual, atol=0.02)
+
+
+def test_discriminants_are_what_scikit_learn_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels, _ = blobs()
+    inputs, folds = standardised(features), torch.arange(len(labels)) % 4
+    monkeypatch.setattr("wiggly.clean.suspects.discriminant.SHRINKS", (0.3,))
+    monkeypatch.setattr("wiggly.clean.suspects.discriminant.SURENESS", [1.0])
+    ours = discriminants(inputs, torch.eye(3)[labels], folds, torch.ones(len(labels), 1)).exp()
+    for fold in range(4):
+        seen = (folds != fold).numpy()
+        x, y = inputs[seen].double().numpy(), labels[seen].numpy()
+        rest = x - np.stack([x[y == k].mean(0) for k in range(3)])[y]
+        within = rest.T @ rest / len(x)
+        shrunk = 0.7 * within + 0.3 * np.diag(within).mean() * np.eye(x.shape[1])
+        theirs = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=_Known(shrunk)).fit(x, y)
+        assert np.abs(ours[~seen].numpy() - theirs.predict_proba(inputs[~seen].numpy())).max() < 1e-3
+
+
+class _Known:
+    """A covariance that is known, as scikit-learn asks for one class after the other."""
+
+    def __init__(self, covariance: Any) -> None:
+        self.covariance_ = covariance
+
+    def fit(self, x: Any) -> _Known:
+        return self
+
+
+def test_discriminants_take_classes_without_items_and_unused_weights() -> None:
+    features, labels, _ = blobs()
+    folds = torch.arange(len(labels)) % 4
+    weights = torch.ones(len(labels), 1)
+    usual = discriminants(standardised(features), torch.eye(3)[labels], folds, weights)
+    more = discriminants(standardised(features), torch.eye(5)[labels], folds, weights)
+    assert more.isfinite().all() and (more.argmax(1) == usual.argmax(1)).all()
+    wrong = (labels + 1) % 3
+    mixed, none = torch.where(torch.arange(300) < 150, labels, wrong), weights.clone()
+    none[150:] = 1e-6  # hardly any weight: wrong labels do not teach
+    taught = discriminants(standardised(features), torch.eye(3)[mixed], folds, none)
+    assert (taught.argmax(1) == labels).float().mean() > 0.9
+
+
+def test_planted_mistakes_in_real_scans() -> None:
+    from sklearn.datasets import load_digits
+
+    digits, draw = load_digits(), np.random.default_rng(0)
+    truth, bad = digits.target[:900], draw.choice(900, 90, replace=False)
+    labels = truth.copy()
+    labels[bad] = (labels[bad] + draw.integers(1, 10, 90)) % 10
+    found = dispute(torch.from_numpy(digits.data[:900]).float(), torch.eye(10)[torch.from_numpy(labels)])
+    assert average_precision_score(labels != truth, found.scores) > 0.97
+    assert 75 <= found.n_wrong <= 110
+    assert (found.parts[bad] == truth[bad]).mean() > 0.9

@@ -6,8 +6,9 @@ the wrong ones first, and an estimate of how many are wrong. Read next: `suggest
 Three views are put together. A logistic regression out of fold judges each label. A second one, on other
 folds, gives those that the first found unlikely less weight, so that wrong labels no longer teach it (in the
 spirit of confident learning: Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in
-Dataset Labels", JAIR 70, 2021, which prunes them). And the labels of the nearest neighbours vote, with the
-same weights. The mean of the last two, of logarithms, is the verdict. Two rankings are usual: by how unlikely
+Dataset Labels", JAIR 70, 2021, which prunes them). A discriminant analysis and the labels of the nearest
+neighbours say what they think, with the same weights (of several labels only the neighbours). The mean of
+these, of logarithms, is the verdict. Two rankings are usual: by how unlikely
 the given label is, and by how much likelier another one is; the first misses items between two classes least,
 the second those between many. The score is the geometric mean of both odds, 1 / given and other / given.
 """
@@ -22,6 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from wiggly.clean.suspects.discriminant import discriminants
 from wiggly.clean.suspects.folds import fold_of_each, place_of_each
 from wiggly.clean.suspects.linear import out_of_fold, standardised
 from wiggly.clean.suspects.neighbours import Neighbours, find_neighbours, votes
@@ -97,6 +99,8 @@ def dispute(
     judged = out_of_fold(inputs, given, first, several=several)
     weights = weighted_again(_probs(judged.logits, several), given, several)
     again = out_of_fold(inputs, given, second, weights, several, judged.decay).logits
+    if not several:
+        again = (again.log_softmax(1) + discriminants(inputs, given, second, weights)) / 2
     shares = votes(near, given, weights)
     return verdict(_mixed(again, shares, several), given, several)
 
